@@ -1,0 +1,3 @@
+-- GET /json, one request in flight a connection.
+wrk.path = "/json"
+dofile(os.getenv("BENCH_LUA") .. "/report.lua")

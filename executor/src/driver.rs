@@ -1,0 +1,407 @@
+//! The seam. Everything that a program asks of the machine it runs on goes through [`Driver`]: time, entropy,
+//! sockets, readiness, jobs that block, signals, and which ready task goes next.
+//!
+//! This file knows neither the operating system nor the simulator, and no code above it can tell which of them it
+//! runs on. Only the types of this file (and [`Instant`]) cross the seam.
+//!
+//! The model is a non-blocking POSIX socket under an edge-triggered poller, with tokens where POSIX has descriptors:
+//!
+//! - A socket call never waits. It moves what it can and says `WouldBlock` when it can do nothing.
+//! - Readiness is an **edge**: the driver reports that something became possible, once. The caller remembers it until
+//!   a call reports [`Transfer::exhausted`] or `WouldBlock`; the driver then owes it another edge.
+//! - A report may be **spurious** (the call that follows says `WouldBlock`) and may be late or reordered between
+//!   sockets. It is never lost.
+//! - What cannot be made non-blocking (files, and later names) is a [`Job`]: submitted, announced by one edge,
+//!   collected once.
+//!
+//! All methods are called on the thread of the shard that owns the driver, none from inside another, and none after
+//! the shard is gone. The one exception is [`Unpark`], which any thread may call.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::ops::{BitOr, BitOrAssign};
+use core::time::Duration;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use crate::instant::Instant;
+pub use crate::run_queue::ReadyTasks;
+pub use crate::task::TaskId;
+
+/// The machine that a shard runs on.
+pub trait Driver {
+    /// Time since this driver started. Never goes back. The shard calls it once or twice a turn, and hands the
+    /// sample to everyone who asks in between, so an implementation need not be free.
+    fn now(&self) -> Instant;
+
+    /// The date, as time since 1970-01-01T00:00:00Z without leap seconds. It may jump either way: use it to print,
+    /// never to measure.
+    fn wall_clock(&self) -> Duration;
+
+    /// Sixty-four unpredictable bits (in the simulator: drawn from the seed). Must not block after boot.
+    fn entropy(&self) -> u64;
+
+    /// The order of ready tasks: `None` is first-in first-out. Called once, when the shard is made.
+    fn schedule(&self) -> Option<Box<dyn Schedule>>;
+
+    /// Waits for edges and appends them to `events`; returns as soon as there is at least one, or [`Unpark::unpark`]
+    /// was called since the last `wait`, or `until` is reached. `None` waits without end; a moment that has passed
+    /// makes it look once and not wait.
+    ///
+    /// The only call that may block or let time pass. It may return early with nothing: the shard asks again. It
+    /// must never report a token that was closed before the call.
+    ///
+    /// # Errors
+    /// Only where the machine is broken for good (the poller itself fails); the shard stops with it. Never
+    /// `Interrupted`.
+    fn wait(&self, events: &mut Vec<Readiness>, until: Option<Instant>) -> io::Result<()>;
+
+    /// A handle that ends a `wait` from any thread.
+    fn unparker(&self) -> Arc<dyn Unpark>;
+
+    /// Opens a listening TCP socket. Port 0 takes a free one; [`Driver::local_addr`] tells which.
+    ///
+    /// # Errors
+    /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`, or that no more sockets can be had.
+    fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Token>;
+
+    /// Takes one connection that is complete, and the address of its peer. The socket starts as if an edge had said
+    /// readable and writable: the caller tries first.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none waits (an edge will follow); `ConnectionAborted` when the peer gave up meanwhile (try
+    /// again); an error of [`Exhausted::is`] when the machine is out of sockets, with the connection still waiting.
+    fn accept(&self, listener: Token) -> io::Result<(Token, SocketAddr)>;
+
+    /// Starts to connect. The first edge with [`Ready::WRITABLE`] says that the outcome is known.
+    ///
+    /// # Errors
+    /// Only what is known at once: no route, no sockets left.
+    fn connect(&self, address: SocketAddr) -> io::Result<Token>;
+
+    /// The outcome of [`Driver::connect`], to be asked after its edge. An error is told once.
+    ///
+    /// # Errors
+    /// `WouldBlock` while it is not known; else why the connection failed: `ConnectionRefused`, `TimedOut`, ….
+    fn connect_outcome(&self, socket: Token) -> io::Result<()>;
+
+    /// Reads into `buffer`, which is not empty. A count of zero is the peer's FIN, and stays so.
+    ///
+    /// # Errors
+    /// `WouldBlock`; `ConnectionReset`, told once after the bytes that came before it; `Interrupted` (try again).
+    fn read(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Transfer>;
+
+    /// Writes from `buffers` in order, of which at least one is not empty. Never raises SIGPIPE.
+    ///
+    /// # Errors
+    /// `WouldBlock`; `BrokenPipe` after our own FIN or the peer's end; `ConnectionReset`; `Interrupted` (try again).
+    fn write(&self, socket: Token, buffers: &[IoSlice<'_>]) -> io::Result<Transfer>;
+
+    /// Sends FIN after what was written; reading goes on.
+    ///
+    /// # Errors
+    /// `NotConnected` when the connection is already gone.
+    fn shutdown_write(&self, socket: Token) -> io::Result<()>;
+
+    /// The address a socket is bound to.
+    ///
+    /// # Errors
+    /// Where the machine cannot tell any more.
+    fn local_addr(&self, socket: Token) -> io::Result<SocketAddr>;
+
+    /// Gives up a token of any kind: its owner calls this once, and never uses the token again. A socket with unread
+    /// bytes resets its connection, as POSIX does; otherwise what was written is still delivered, then FIN. The
+    /// result of a job is thrown away, with all it holds.
+    fn close(&self, token: Token);
+
+    /// Like [`Driver::close`], but resets the connection at once and drops what was not yet sent (`SO_LINGER` 0).
+    fn abort(&self, socket: Token);
+
+    /// Asks for SIGINT and SIGTERM instead of sudden death. Each subscriber gets each signal.
+    ///
+    /// # Errors
+    /// Where the machine cannot watch signals.
+    fn subscribe_signals(&self) -> io::Result<Token>;
+
+    /// Takes one signal that arrived since.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none (an edge will follow).
+    fn next_signal(&self, signals: Token) -> io::Result<Signal>;
+
+    /// Starts work that would block. One edge with [`Ready::READABLE`] says that it has ended.
+    ///
+    /// # Errors
+    /// [`Exhausted`] at once when too many jobs wait already: the caller sheds load rather than queue without end.
+    fn submit(&self, job: Job) -> io::Result<Token>;
+
+    /// Takes the result of a job, and with it the token: it must not be closed or used again. On `WouldBlock` the
+    /// token stays.
+    ///
+    /// # Errors
+    /// `WouldBlock` while the job runs; else the job's own error.
+    fn collect(&self, job: Token) -> io::Result<Outcome>;
+}
+
+/// Ends a [`Driver::wait`], from any thread.
+pub trait Unpark: Send + Sync {
+    /// Makes the current `wait` return, or else the next one. Any number of calls before a `wait` count as one.
+    fn unpark(&self);
+}
+
+/// Chooses which ready task runs next.
+pub trait Schedule {
+    /// The position of the next task among `ready`, which holds at least one and is ordered by when each became
+    /// ready: 0 is first-in first-out. Called for every poll. An answer past the end is a bug and panics.
+    fn choose(&mut self, ready: &ReadyTasks<'_>) -> usize;
+}
+
+/// Names a resource of a driver: a socket, a signal subscription, a job, an open file. Never reused: an index comes
+/// back only with another generation, so a token that outlived its resource is caught instead of hitting a stranger.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token {
+    /// The place in the driver's table; small and dense.
+    pub index: u32,
+    /// How often that place was used before.
+    pub generation: u32,
+}
+
+impl Token {
+    /// The token as one number, for pollers that carry 64 bits of user data.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    /// The inverse of [`Token::to_bits`].
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "takes the two halves apart")]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}.{}", self.index, self.generation)
+    }
+}
+
+/// What became possible on a token: one edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whose.
+    pub token: Token,
+    /// What.
+    pub ready: Ready,
+}
+
+/// A set of conditions.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ready(u8);
+
+impl Ready {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// A read, an accept, a collect or a next signal may succeed.
+    pub const READABLE: Self = Self(1);
+    /// A write may succeed, or the outcome of a connect is known.
+    pub const WRITABLE: Self = Self(2);
+    /// The peer will send nothing more: its FIN or a reset arrived, perhaps behind bytes that are still unread.
+    pub const READ_CLOSED: Self = Self(4);
+    /// The connection is broken: reset, or failed.
+    pub const BROKEN: Self = Self(8);
+
+    /// Whether all of `other` is in here.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any of `other` is in here.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether nothing is in here.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// This without `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The set as a number, for traces.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+}
+
+impl BitOr for Ready {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Ready {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::READABLE, 'r'),
+            (Self::WRITABLE, 'w'),
+            (Self::READ_CLOSED, 'c'),
+            (Self::BROKEN, 'b'),
+        ];
+        for (flag, name) in names {
+            write!(f, "{}", if self.contains(flag) { name } else { '-' })?;
+        }
+        Ok(())
+    }
+}
+
+/// The result of a read or a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Bytes moved.
+    pub count: usize,
+    /// The same call would now say `WouldBlock`, and the driver promises an edge when that changes, the peer's FIN
+    /// included. Saves the call that would find out. A driver that cannot promise it says `false`.
+    pub exhausted: bool,
+}
+
+/// How to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Complete connections that may wait to be accepted; more are refused or dropped by the machine.
+    pub backlog: u32,
+    /// Lets several shards listen on one address; the machine spreads connections over them (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+}
+
+impl Default for ListenOptions {
+    /// A backlog of 1,024 and an address of one's own.
+    fn default() -> Self {
+        Self { backlog: 1024, reuse_port: false }
+    }
+}
+
+/// A request to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: the user pressed Ctrl-C.
+    Interrupt,
+    /// SIGTERM: the service manager asks to stop.
+    Terminate,
+}
+
+/// Work that would block the shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Opens a file or folder below `root` for reading. `path` is relative; neither `..` nor a link may lead out of
+    /// `root`. Gives [`Outcome::Opened`].
+    Open {
+        /// The folder that is not left.
+        root: PathBuf,
+        /// What to open, relative to it.
+        path: PathBuf,
+    },
+    /// Reads up to `length` bytes of an open file, fewer at its end. Gives [`Outcome::Bytes`].
+    ReadAt {
+        /// From [`Outcome::Opened`].
+        file: Token,
+        /// Where to start, in bytes.
+        offset: u64,
+        /// At most so many bytes.
+        length: usize,
+    },
+}
+
+/// What a [`Job`] gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An open file or folder; the token is the caller's to close.
+    Opened(OpenedFile),
+    /// What was read; empty at the end of the file.
+    Bytes(Vec<u8>),
+}
+
+/// An open file or folder, as it was when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenedFile {
+    /// For [`Job::ReadAt`] and [`Driver::close`].
+    pub token: Token,
+    /// Whether it is a folder, which cannot be read.
+    pub is_folder: bool,
+    /// Bytes in the file.
+    pub length: u64,
+    /// When its content last changed, since 1970; zero where the machine does not know.
+    pub modified: Duration,
+}
+
+/// The machine is out of something that comes back by itself: sockets, buffers, places in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted;
+
+impl Exhausted {
+    /// Whether `error` says so. Worth another try after a pause; anything else is not.
+    #[must_use]
+    pub fn is(error: &io::Error) -> bool {
+        const ENOMEM: i32 = 12;
+        const ENFILE: i32 = 23;
+        const EMFILE: i32 = 24;
+        const ENOBUFS_LINUX: i32 = 105;
+        const ENOBUFS_BSD: i32 = 55;
+        let of_the_machine = matches!(
+            error.raw_os_error(),
+            Some(ENOMEM | ENFILE | EMFILE | ENOBUFS_LINUX | ENOBUFS_BSD)
+        );
+        of_the_machine
+            || error.get_ref().is_some_and(<dyn core::error::Error + Send + Sync>::is::<Self>)
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the machine is out of resources for now")
+    }
+}
+
+impl core::error::Error for Exhausted {}
+
+impl From<Exhausted> for io::Error {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::new(io::ErrorKind::ResourceBusy, exhausted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_survives_its_bits() {
+        let token = Token { index: 7, generation: u32::MAX };
+        assert_eq!(Token::from_bits(token.to_bits()), token);
+    }
+
+    #[test]
+    fn exhaustion_is_told_from_other_errors() {
+        assert!(Exhausted::is(&io::Error::from_raw_os_error(24)));
+        assert!(Exhausted::is(&Exhausted.into()));
+        assert!(!Exhausted::is(&io::ErrorKind::ConnectionAborted.into()));
+    }
+}

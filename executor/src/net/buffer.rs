@@ -1,0 +1,132 @@
+//! Receive buffers, lent by the shard to streams that hold unread bytes: an idle connection holds none.
+
+use core::cell::RefCell;
+use core::fmt;
+
+/// The size of a receive buffer. Large enough that the body of a big upload takes few system calls, and a whole
+/// message head always fits. The bound of what a stream holds of bytes that its reader did not consume.
+pub const RECV_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Buffers kept for reuse by a shard: 1 MiB. Few are out at a time, and the one given back last is used first, so
+/// that all connections of a turn share the same warm memory.
+const POOLED_MAX: usize = 16;
+
+/// The spare buffers of a shard.
+#[derive(Default)]
+pub(crate) struct BufferPool {
+    spare: RefCell<Vec<Box<[u8]>>>,
+}
+
+impl BufferPool {
+    fn take(&self) -> Box<[u8]> {
+        let spare = self.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| vec![0; RECV_BUFFER_BYTES].into_boxed_slice())
+    }
+
+    fn give_back(&self, buffer: Box<[u8]>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < POOLED_MAX {
+            spare.push(buffer);
+        }
+    }
+}
+
+/// The bytes that a stream received and its reader did not consume.
+#[derive(Default)]
+pub(super) struct RecvBuffer {
+    /// Lent from the pool while there are bytes, and during a read.
+    memory: Option<Box<[u8]>>,
+    start: usize,
+    end: usize,
+}
+
+impl RecvBuffer {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.memory.as_ref().map_or(&[], |memory| &memory[self.start..self.end])
+    }
+
+    /// The room behind the bytes, made as large as can be.
+    ///
+    /// # Panics
+    /// When the buffer is full.
+    pub(super) fn room(&mut self, pool: &BufferPool) -> &mut [u8] {
+        let memory = self.memory.get_or_insert_with(|| pool.take());
+        // Moved to the front only when little room is left: small reads behind a partial message stay cheap.
+        if self.start > 0 && memory.len() - self.end < RECV_BUFFER_BYTES / 2 {
+            memory.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        assert!(self.end < memory.len(), "the receive buffer is full: consume before you fill");
+        &mut memory[self.end..]
+    }
+
+    /// Counts in what was read into the room.
+    pub(super) fn filled(&mut self, count: usize) {
+        self.end += count;
+        assert!(self.end <= RECV_BUFFER_BYTES, "a read stays within the room it was given");
+    }
+
+    /// Drops the first `count` bytes.
+    pub(super) fn consume(&mut self, count: usize) {
+        assert!(count <= self.end - self.start, "only bytes that are there can be consumed");
+        self.start += count;
+    }
+
+    /// Gives the memory back if no bytes are left in it.
+    pub(super) fn release(&mut self, pool: &BufferPool) {
+        if self.start < self.end {
+            return;
+        }
+        (self.start, self.end) = (0, 0);
+        if let Some(memory) = self.memory.take() {
+            pool.give_back(memory);
+        }
+    }
+
+    /// Forgets the bytes and gives the memory back.
+    pub(super) fn clear(&mut self, pool: &BufferPool) {
+        self.start = self.end;
+        self.release(pool);
+    }
+}
+
+impl fmt::Debug for RecvBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.end - self.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_buffer_holds_no_memory() {
+        let pool = BufferPool::default();
+        let mut buffer = RecvBuffer::default();
+        buffer.room(&pool)[..3].copy_from_slice(b"abc");
+        buffer.filled(3);
+        buffer.consume(2);
+        buffer.release(&pool);
+        assert_eq!(buffer.bytes(), b"c");
+        buffer.consume(1);
+        buffer.release(&pool);
+        assert!(buffer.memory.is_none());
+        assert_eq!(pool.spare.borrow().len(), 1);
+    }
+
+    #[test]
+    fn unread_bytes_survive_the_move_to_the_front() {
+        let pool = BufferPool::default();
+        let mut buffer = RecvBuffer::default();
+        buffer.room(&pool).fill(7);
+        buffer.filled(RECV_BUFFER_BYTES);
+        buffer.consume(RECV_BUFFER_BYTES - 2);
+        let room = buffer.room(&pool);
+        assert_eq!(room.len(), RECV_BUFFER_BYTES - 2);
+        room[0] = 8;
+        buffer.filled(1);
+        assert_eq!(buffer.bytes(), &[7, 7, 8]);
+    }
+}

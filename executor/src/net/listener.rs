@@ -1,0 +1,73 @@
+//! `TcpListener`: takes connections.
+
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::panic::Location;
+use core::task::{Context, Poll, ready};
+use std::io;
+use std::rc::Rc;
+
+use super::{Socket, TcpStream};
+use crate::current;
+use crate::driver::{ListenOptions, Ready};
+use crate::reactor::{Interest, Kind};
+
+/// A listening TCP socket of the current shard. Dropping it closes it, and resets what waits in its backlog.
+pub struct TcpListener {
+    socket: Socket,
+}
+
+impl TcpListener {
+    /// Listens on `address`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// Those of [`Driver::listen`](crate::driver::Driver::listen).
+    ///
+    /// # Panics
+    /// Outside of a shard.
+    #[track_caller]
+    pub fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
+        let core = current::core();
+        let token = core.driver.listen(address, options)?;
+        // Nothing is known to wait; the first accept finds out.
+        let socket = Socket::new(core, token, Kind::Listener, Ready::READABLE, Location::caller());
+        Ok(Self { socket })
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    /// Where the machine cannot tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.driver().local_addr(self.socket.token())
+    }
+
+    /// Takes the next connection. Cancel-safe: a connection is either given or still waits.
+    ///
+    /// # Errors
+    /// `ConnectionAborted` when a peer gave up before its turn (go on); an error of
+    /// [`Exhausted::is`](crate::driver::Exhausted::is) when the machine is out of sockets (go on after a pause).
+    #[track_caller]
+    pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> {
+        let origin = Location::caller();
+        poll_fn(move |cx| self.poll_accept(cx, origin))
+    }
+
+    fn poll_accept(
+        &self,
+        cx: &Context<'_>,
+        origin: &'static Location<'static>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let accept = self.socket.poll_io(Interest::Read, cx, |driver, token| driver.accept(token));
+        Poll::Ready(ready!(accept).map(|(token, peer)| {
+            (TcpStream::connected(Rc::clone(&self.socket.core), token, peer, origin), peer)
+        }))
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TcpListener({:?})", self.socket.token())
+    }
+}

@@ -1,0 +1,300 @@
+//! The head of a request: found line by line, parsed by `httparse` when it is whole, judged here.
+//!
+//! [`HeadScanner`] sees every byte once and refuses what is wrong as early as the end of its line.
+//! [`parse`] sees only whole heads. Neither keeps bytes; the finished request holds one copy of its
+//! head, which its target and its field values share.
+
+use core::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+
+use super::error::Error;
+use super::framing::{self, BodyLength, Occurrence};
+use super::grammar;
+use super::lines::LineScanner;
+use super::target;
+use crate::limits::{EMPTY_LINES_LIMIT, HEADER_COUNT_LIMIT, Limits};
+
+/// A request, and what its head means for the connection.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) request: Request<()>,
+    pub(super) body: BodyLength,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+}
+
+/// Searches for the end of a head in bytes that arrive piecemeal.
+#[derive(Debug, Default)]
+pub(super) struct HeadScanner {
+    lines: LineScanner,
+    empty_lines: u8,
+}
+
+impl HeadScanner {
+    /// True once a byte of the request line is there.
+    pub(super) fn has_begun(&self) -> bool {
+        self.lines.has_begun()
+    }
+
+    /// The head at the front of `input`, if it is whole, and the bytes that are done with.
+    pub(super) fn next_head(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+    ) -> Result<(usize, Option<Head>), Error> {
+        let skipped = self.skip_empty_lines(input)?;
+        let input = &input[skipped..];
+        let Some(length) = self.scan(input, limits)? else { return Ok((skipped, None)) };
+        let head = parse(&input[..length], limits)?;
+        Ok((skipped + length, Some(head)))
+    }
+
+    /// The bytes of empty lines that stand before the request line (RFC 9112 §2.2), to be dropped
+    /// by the caller.
+    fn skip_empty_lines(&mut self, input: &[u8]) -> Result<usize, Error> {
+        let mut skipped = 0;
+        while !self.has_begun() && input[skipped..].starts_with(b"\r\n") {
+            if self.empty_lines == EMPTY_LINES_LIMIT {
+                return Err(Error::RequestLine);
+            }
+            self.empty_lines += 1;
+            skipped += 2;
+        }
+        Ok(skipped)
+    }
+
+    /// The length of the head at the front of `input`, its empty line included; `None` if it is not
+    /// whole yet.
+    ///
+    /// Which error wins never depends on how the bytes were split: it is the one whose last byte
+    /// comes first.
+    fn scan(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
+        if self.lines.line_count() == 0 && !self.scan_request_line(input, limits)? {
+            return Ok(None);
+        }
+        let window = &input[..input.len().min(limits.head_bytes_max)];
+        while let Some(line) = self.lines.next_line(window)? {
+            if line.is_empty() {
+                return Ok(Some(self.lines.bytes()));
+            }
+            if self.lines.line_count() - 1 > limits.header_count_max {
+                return Err(Error::TooManyFields);
+            }
+        }
+        if window.len() == limits.head_bytes_max { Err(Error::HeadTooLong) } else { Ok(None) }
+    }
+
+    /// True once the request line is whole and good.
+    fn scan_request_line(&mut self, input: &[u8], limits: &Limits) -> Result<bool, Error> {
+        match input {
+            // The CR of an empty line, perhaps.
+            [] | [b'\r'] => return Ok(false),
+            // Another protocol (TLS begins with 0x16) is turned away at its first byte.
+            [first, ..] if !grammar::is_token_byte(*first) => return Err(Error::RequestLine),
+            _ => {}
+        }
+        let window = &input[..input.len().min(limits.request_line_bytes_max)];
+        match self.lines.next_line(window)? {
+            Some(line) => check_request_line(line).map(|()| true),
+            None if window.len() == limits.request_line_bytes_max => Err(Error::RequestLineTooLong),
+            None => Ok(false),
+        }
+    }
+
+    /// What is wrong with a head that ends after `input`, an incomplete one: an error of its own,
+    /// or that it was cut off.
+    pub(super) fn cut_off(&mut self, input: &[u8], limits: &Limits) -> Error {
+        if let Err(error) = self.scan(input, limits) {
+            return error;
+        }
+        let mut slots = [const { MaybeUninit::uninit() }; HEADER_COUNT_LIMIT];
+        match httparse::Request::new(&mut []).parse_with_uninit_headers(input, &mut slots) {
+            Ok(_) => Error::Incomplete,
+            Err(error) => refusal(error),
+        }
+    }
+}
+
+/// RFC 9112 §3: `method SP request-target SP HTTP-version`, with single spaces and nothing else
+/// between.
+fn check_request_line(line: &[u8]) -> Result<(), Error> {
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Error::RequestLine);
+    };
+    if !grammar::is_token(method) {
+        return Err(Error::RequestLine);
+    }
+    match version {
+        b"HTTP/1.1" | b"HTTP/1.0" => {}
+        // RFC 9112 §2.3: one digit, a dot, one digit. RFC 9110 §15.6.6: 505 for a major version we
+        // do not speak. For 1.2 and above we might answer as 1.1, but nobody sends that who means
+        // it.
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            return Err(Error::Version);
+        }
+        _ => return Err(Error::RequestLine),
+    }
+    if !grammar::is_target(target) {
+        return Err(Error::Target);
+    }
+    if method == b"CONNECT" { Err(Error::Connect) } else { Ok(()) }
+}
+
+/// Parses the whole head `input`, which [`HeadScanner::scan`] has measured.
+fn parse(input: &[u8], limits: &Limits) -> Result<Head, Error> {
+    let shared = Bytes::copy_from_slice(input);
+    let mut slots = [const { MaybeUninit::uninit() }; HEADER_COUNT_LIMIT];
+    let mut parsed = httparse::Request::new(&mut []);
+    let status = parsed.parse_with_uninit_headers(&shared, &mut slots).map_err(refusal)?;
+    // Two parsers that disagree about where a head ends are the very thing that smuggling needs.
+    let (true, Some(method), Some(target), Some(minor)) = (
+        status == httparse::Status::Complete(input.len()),
+        parsed.method,
+        parsed.path,
+        parsed.version,
+    ) else {
+        return Err(Error::Field);
+    };
+    let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Error::RequestLine)?;
+    let (headers, fields) = collect_fields(parsed.headers, &shared)?;
+    let host = fields.host(version)?;
+    let uri = target::parse(&method, shared.slice_ref(target.as_bytes()), host)?;
+    let body = framing::request_body_length(
+        version,
+        fields.transfer_encoding,
+        fields.content_length,
+        limits,
+    )?;
+
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.version_mut() = version;
+    *request.headers_mut() = headers;
+    Ok(Head {
+        request,
+        body,
+        keep_alive: fields.keep_alive(version),
+        expects_continue: fields.expects_continue(version)? && body != BodyLength::Known(0),
+    })
+}
+
+fn refusal(error: httparse::Error) -> Error {
+    match error {
+        httparse::Error::TooManyHeaders => Error::TooManyFields,
+        httparse::Error::Version | httparse::Error::Token => Error::RequestLine,
+        _ => Error::Field,
+    }
+}
+
+/// Moves parsed fields into a map whose values are slices of `shared`, noting on the way those that
+/// the protocol itself reads.
+fn collect_fields<'h>(
+    parsed: &[httparse::Header<'h>],
+    shared: &Bytes,
+) -> Result<(HeaderMap, ProtocolFields<'h>), Error> {
+    let mut fields = ProtocolFields::default();
+    let mut headers = HeaderMap::with_capacity(parsed.len());
+    for field in parsed {
+        fields.note(field.name.as_bytes(), field.value)?;
+        append(&mut headers, field, shared)?;
+    }
+    Ok((headers, fields))
+}
+
+/// Appends one parsed field, its value as a slice of `shared`.
+pub(super) fn append(
+    headers: &mut HeaderMap,
+    field: &httparse::Header<'_>,
+    shared: &Bytes,
+) -> Result<(), Error> {
+    let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Error::Field)?;
+    let value =
+        HeaderValue::from_maybe_shared(shared.slice_ref(field.value)).map_err(|_| Error::Field)?;
+    headers.try_append(name, value).map_err(|_| Error::TooManyFields)?;
+    Ok(())
+}
+
+/// The fields that decide about framing, routing and the life of the connection.
+#[derive(Debug, Default)]
+struct ProtocolFields<'h> {
+    host: Occurrence<'h>,
+    content_length: Occurrence<'h>,
+    transfer_encoding: Occurrence<'h>,
+    expect: Occurrence<'h>,
+    close: bool,
+    keep_alive: bool,
+}
+
+impl<'h> ProtocolFields<'h> {
+    /// Most names are told apart by their length alone.
+    fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Error> {
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.host.add(value),
+            6 if name.eq_ignore_ascii_case(b"expect") => self.expect.add(value),
+            10 if name.eq_ignore_ascii_case(b"connection") => self.note_connection(value)?,
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length.add(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.transfer_encoding.add(value);
+            }
+            // Servers in the CGI tradition read `_` as `-`: behind a gateway these two would be
+            // framing again.
+            14 if name.eq_ignore_ascii_case(b"content_length") => {
+                return Err(Error::FramingDisguise);
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer_encoding") => {
+                return Err(Error::FramingDisguise);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// RFC 9110 §7.6.1: connection options, case-insensitive; unknown ones are ignored.
+    fn note_connection(&mut self, value: &[u8]) -> Result<(), Error> {
+        for option in grammar::list_elements(value) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            // RFC 9110 §7.6.1: a field for all recipients must not be named here. A gateway that
+            // obeyed would drop the length or the host of the message.
+            if option.eq_ignore_ascii_case(b"content-length")
+                || option.eq_ignore_ascii_case(b"host")
+            {
+                return Err(Error::FramingDisguise);
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0.
+    fn host(&self, version: Version) -> Result<Option<&'h [u8]>, Error> {
+        match self.host {
+            Occurrence::Once(host) if grammar::is_host(host) => Ok(Some(host)),
+            Occurrence::Absent if version == Version::HTTP_10 => Ok(None),
+            Occurrence::Absent | Occurrence::Once(_) | Occurrence::Repeated => Err(Error::Host),
+        }
+    }
+
+    /// RFC 9112 §9.3: `close` beats everything; without it 1.1 persists, and 1.0 only on request.
+    fn keep_alive(&self, version: Version) -> bool {
+        !self.close && (version == Version::HTTP_11 || self.keep_alive)
+    }
+
+    /// RFC 9110 §10.1.1: `100-continue` is the only expectation there is, and HTTP/1.0 does not
+    /// have it.
+    fn expects_continue(&self, version: Version) -> Result<bool, Error> {
+        match self.expect {
+            Occurrence::Absent => Ok(false),
+            Occurrence::Once(value) if value.eq_ignore_ascii_case(b"100-continue") => {
+                Ok(version == Version::HTTP_11)
+            }
+            Occurrence::Once(_) | Occurrence::Repeated => Err(Error::Expectation),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The head of a response: the handler's fields, checked, and those that only the connection can
+//! set.
+
+use http::{HeaderMap, HeaderName, StatusCode, header};
+
+use super::encode::{self, Date};
+use super::error::UsageError;
+use super::framing::{self, Asked, BodyLength, ResponseBody};
+
+/// All that a response head is made of.
+pub(super) struct ResponseHead<'r> {
+    pub(super) status: StatusCode,
+    pub(super) headers: &'r HeaderMap,
+    pub(super) body: BodyLength,
+    pub(super) asked: Asked,
+    /// The connection closes after this response, for reasons of its own.
+    pub(super) close: bool,
+    pub(super) date: &'r Date,
+}
+
+/// What the handler's fields say about matters of the connection.
+#[derive(Default)]
+struct HandlerFields {
+    content_length: Option<u64>,
+    close: bool,
+    has_date: bool,
+    has_server: bool,
+}
+
+/// Writes the head; says how the body is framed, and whether the connection closes after it.
+///
+/// # Errors
+/// What the handler did wrong; `out` is then as it was.
+pub(super) fn write_head(
+    head: &ResponseHead<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(ResponseBody, bool), UsageError> {
+    let start = out.len();
+    let outcome = try_write_head(head, out);
+    if outcome.is_err() {
+        out.truncate(start);
+    }
+    outcome
+}
+
+fn try_write_head(
+    head: &ResponseHead<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(ResponseBody, bool), UsageError> {
+    encode::status_line(head.status, out);
+    let handler = write_handler_fields(head.headers, out)?;
+    let (body, framing_field) =
+        framing::response_framing(head.asked, head.status, head.body, handler.content_length)?;
+    let close = head.close || handler.close || body == ResponseBody::UntilClose;
+    encode::framing_field(framing_field, out);
+    if close {
+        // RFC 9112 §9.6: who is about to close says so.
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if head.asked.version == http::Version::HTTP_10 {
+        // RFC 9112 §9.3: an HTTP/1.0 client that asked for it learns in this way that it was
+        // granted.
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    if !handler.has_date {
+        // RFC 9110 §6.6.1: an origin server with a clock sends the date.
+        encode::field("date", head.date, out);
+    }
+    if !handler.has_server {
+        out.extend_from_slice(b"server: mainspring\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok((body, close))
+}
+
+/// Writes the handler's fields in its order, without those that the connection writes itself.
+fn write_handler_fields(
+    headers: &HeaderMap,
+    out: &mut Vec<u8>,
+) -> Result<HandlerFields, UsageError> {
+    let mut fields = HandlerFields::default();
+    for (name, value) in headers {
+        if *name == header::CONTENT_LENGTH {
+            if fields.content_length.is_some() {
+                return Err(UsageError::ContentLengthInvalid);
+            }
+            fields.content_length = Some(framing::declared_length(value.as_bytes())?);
+            continue;
+        }
+        if *name == header::CONNECTION && value.as_bytes().eq_ignore_ascii_case(b"close") {
+            fields.close = true;
+            continue;
+        }
+        if is_connection_field(name) {
+            return Err(UsageError::ConnectionField);
+        }
+        fields.has_date |= *name == header::DATE;
+        fields.has_server |= *name == header::SERVER;
+        encode::field(name.as_str(), value.as_bytes(), out);
+    }
+    Ok(fields)
+}
+
+/// RFC 9110 §7.6.1: fields about this hop. A handler, or an upstream behind it, knows nothing of
+/// this hop.
+fn is_connection_field(name: &HeaderName) -> bool {
+    *name == header::CONNECTION
+        || *name == header::TRANSFER_ENCODING
+        || *name == header::UPGRADE
+        || *name == "keep-alive"
+        || *name == "proxy-connection"
+}

@@ -1,0 +1,58 @@
+//! The request target: which of the four forms of RFC 9112 §3.2 it is, and whether it agrees with
+//! `Host`.
+
+use bytes::Bytes;
+use http::{Method, Uri};
+
+use super::error::Error;
+use super::grammar;
+
+/// Reads a target whose bytes are already known to be URI bytes. `host` is a valid `Host`, or
+/// `None` in HTTP/1.0.
+///
+/// Percent escapes of the path must be well-formed, because what a bad one means differs from
+/// decoder to decoder; those of the query are the handler's business.
+pub(super) fn parse(method: &Method, target: Bytes, host: Option<&[u8]>) -> Result<Uri, Error> {
+    let path_end = memchr::memchr(b'?', &target).unwrap_or(target.len());
+    let has_scheme = has_http_scheme(&target);
+    match target.first() {
+        // RFC 9112 §3.2.1: origin-form.
+        Some(b'/') => {}
+        // RFC 9112 §3.2.4: asterisk-form, for a server-wide OPTIONS only.
+        Some(b'*') if target.len() == 1 && *method == Method::OPTIONS => {}
+        // RFC 9112 §3.2.2: absolute-form; a server must accept it though only proxies get it.
+        Some(_) if has_scheme => {}
+        // RFC 9112 §3.2.3: authority-form belongs to CONNECT, which never comes here.
+        _ => return Err(Error::Target),
+    }
+    if !grammar::is_percent_encoded(&target[..path_end]) {
+        return Err(Error::Target);
+    }
+    let uri = Uri::from_maybe_shared(target).map_err(|_| Error::Target)?;
+    if has_scheme {
+        check_authority(&uri, host)?;
+    }
+    Ok(uri)
+}
+
+fn has_http_scheme(target: &[u8]) -> bool {
+    [b"http://".as_slice(), b"https://"].iter().any(|scheme| {
+        target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    })
+}
+
+/// RFC 9112 §3.2.2: in absolute-form the target decides, and the client must send the same `Host`.
+/// One that does not is talking to two servers at once, so a difference is refused rather than
+/// resolved.
+fn check_authority(uri: &Uri, host: Option<&[u8]>) -> Result<(), Error> {
+    let authority = uri.authority().ok_or(Error::Target)?.as_str().as_bytes();
+    // RFC 9110 §4.2.4: user information in an authority is to be treated as an error; `is_host` has
+    // no `@`.
+    if !grammar::is_host(authority) {
+        return Err(Error::Target);
+    }
+    match host {
+        Some(host) if !host.eq_ignore_ascii_case(authority) => Err(Error::Host),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,3 @@
+//! Stub.
+pub mod http1;
+pub mod limits;

@@ -1,0 +1,161 @@
+//! `Events`: what will happen, in order. One heap for the whole room, so that an event costs O(log n) however many
+//! hosts and links there are.
+//!
+//! Invariant: events of one instant come out in the order in which they were put in.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use mainspring_executor::driver::{Instant, Ready, Token};
+
+use crate::net::Side;
+
+/// A host, by its place in the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HostId(u32);
+
+impl HostId {
+    pub(crate) fn new(index: usize) -> Self {
+        Self(u32::try_from(index).expect("fewer than 2^32 hosts"))
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) const fn ordinal(self) -> u32 {
+        self.0
+    }
+}
+
+/// A connection, by its place in the room. Good for as long as an event or an end refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionId(u32);
+
+impl ConnectionId {
+    pub(crate) fn new(index: usize) -> Self {
+        Self(u32::try_from(index).expect("fewer than 2^32 connections"))
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Something that happens at an instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    /// The client's timer for a SYN without an answer runs out.
+    SynTimer(ConnectionId),
+    /// A SYN arrives at its host.
+    Syn(ConnectionId),
+    /// The answer to a SYN arrives at the client.
+    SynAck(ConnectionId),
+    /// The answer to a SYN that nobody listens for arrives.
+    Refusal(ConnectionId),
+    /// The first flight of the pipe arrives at the end opposite of this side.
+    Flight(ConnectionId, Side),
+    /// An acknowledgement arrives at this side, which waits for it.
+    Ack(ConnectionId, Side),
+    /// A reset sent by this side arrives at the other.
+    Reset(ConnectionId, Side),
+    /// A job of a host has ended.
+    Job(HostId, Token),
+    /// An edge for nothing.
+    Spurious(HostId, Token, Ready),
+    /// A step of the scenario, by its place in the list of hooks.
+    Hook(u32),
+}
+
+impl Event {
+    /// Whether the room is not quiet while this is to come.
+    const fn is_of_the_machines(self) -> bool {
+        !matches!(self, Self::Hook(_))
+    }
+}
+
+/// The events to come.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    heap: BinaryHeap<Entry>,
+    sequence: u64,
+    of_the_machines: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: Instant,
+    sequence: u64,
+    event: Event,
+}
+
+impl Events {
+    pub(crate) fn push(&mut self, at: Instant, event: Event) {
+        self.of_the_machines += usize::from(event.is_of_the_machines());
+        self.heap.push(Entry { at, sequence: self.sequence, event });
+        self.sequence += 1;
+    }
+
+    /// Takes the first event, if it is due at `now`.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Event> {
+        if self.next_instant()? > now {
+            return None;
+        }
+        let event = self.heap.pop()?.event;
+        self.of_the_machines -= usize::from(event.is_of_the_machines());
+        Some(event)
+    }
+
+    pub(crate) fn next_instant(&self) -> Option<Instant> {
+        self.heap.peek().map(|entry| entry.at)
+    }
+
+    /// Whether no packet is under way, no job runs and no timer of a kernel is armed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.of_the_machines == 0
+    }
+}
+
+impl Ord for Entry {
+    /// Reversed: the heap gives the largest first, and we want the earliest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.sequence == other.sequence
+    }
+}
+
+impl Eq for Entry {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_come_out_as_they_went_in() {
+        let mut events = Events::default();
+        for (at, hook) in [(5, 0), (3, 1), (5, 2), (3, 3)] {
+            events.push(Instant::from_nanos(at), Event::Hook(hook));
+        }
+        let mut order = Vec::new();
+        while let Some(Event::Hook(hook)) = events.pop_due(Instant::FAR_FUTURE) {
+            order.push(hook);
+        }
+        assert_eq!(order, [1, 3, 0, 2]);
+    }
+
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<Entry>() <= 32);
+    }
+}

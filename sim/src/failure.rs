@@ -1,0 +1,81 @@
+//! `Failure` and `Report`: how a run ended.
+
+use core::fmt;
+
+use mainspring_executor::driver::Instant;
+
+/// Why a run failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Foreground tasks wait, and nothing is left that could wake them.
+    Deadlock,
+    /// A foreground task panicked.
+    Panic,
+    /// A foreground task was aborted before its end.
+    Cancelled,
+    /// The virtual time ran out.
+    TimeLimit,
+    /// The number of events ran out.
+    EventLimit,
+    /// The shard itself failed.
+    Shard,
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deadlock => "deadlock: tasks wait, and nothing is left that could wake them",
+            Self::Panic => "a foreground task panicked",
+            Self::Cancelled => "a foreground task was cancelled",
+            Self::TimeLimit => "the virtual time ran out",
+            Self::EventLimit => "the number of events ran out: the run goes round in circles",
+            Self::Shard => "a shard failed",
+        })
+    }
+}
+
+/// A run that went wrong. `Display` prints all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In what way.
+    pub kind: FailureKind,
+    /// The virtual time.
+    pub at: Instant,
+    /// What replays the run.
+    pub seed: u64,
+    /// Events and turns so far.
+    pub event_count: u64,
+    /// The hash of everything that happened.
+    pub trace_hash: u64,
+    /// What there is to say about it; whole lines.
+    pub details: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.kind)?;
+        writeln!(
+            f,
+            "at {} s virtual time, seed {}, after {} events, trace {:016x}",
+            self.at, self.seed, self.event_count, self.trace_hash
+        )?;
+        f.write_str(&self.details)
+    }
+}
+
+impl core::error::Error for Failure {}
+
+/// A run that ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The virtual time at its end.
+    pub at: Instant,
+    /// What replays it.
+    pub seed: u64,
+    /// Events and turns.
+    pub event_count: u64,
+    /// The hash of everything that happened.
+    pub trace_hash: u64,
+    /// Hosts that a signal killed, for they had not subscribed to signals; their foreground tasks count as ended.
+    pub killed: Vec<String>,
+}

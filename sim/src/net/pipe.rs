@@ -1,0 +1,433 @@
+//! `Pipe`: the bytes of one direction of a connection, from the sender's buffer over the wire to the receiver's.
+//!
+//! ```text
+//!  0        read      arrived       sent        written
+//!  ├─ gone ──┼─ received ─┼─ in flight ─┼─ unsent ─┤          data: all between `read` and `written`
+//!            │            acked ≤ arrived
+//!            └──────── window ─────────► edge = read + receive buffer, as far as the sender knows
+//! ```
+//!
+//! The bytes lie in one queue and never move; what happens to them is that positions in the stream go up. It knows
+//! neither clock nor latency.
+//!
+//! Invariant: `read ≤ arrived ≤ sent ≤ written`, `acked ≤ arrived`, `sent ≤ edge ≤ read + capacity`, and the queue holds
+//! exactly `written - read` bytes.
+
+use std::collections::VecDeque;
+
+use mainspring_executor::driver::Instant;
+
+/// Bytes of one segment: an Ethernet frame without the headers of IP and TCP.
+pub(crate) const SEGMENT_BYTES: u64 = 1460;
+
+/// One direction of a connection. Positions count bytes since its start.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    data: VecDeque<u8>,
+    read: u64,
+    arrived: u64,
+    acked: u64,
+    sent: u64,
+    written: u64,
+    /// How far the sender may send.
+    edge: u64,
+    /// How far the receiver said it may.
+    advertised: u64,
+    send_capacity: u64,
+    recv_capacity: u64,
+    /// On the wire, in the order of arrival; each has one event.
+    flights: VecDeque<Flight>,
+    /// Acknowledgements on their way back, in the order of arrival. They have no event unless the sender waits.
+    acks: VecDeque<Ack>,
+    /// Whether the event of the first acknowledgement is in the heap.
+    pub(crate) ack_event: bool,
+    /// Nothing arrives before this: what was sent first arrives first.
+    pub(crate) last_arrival: Instant,
+    /// The same for acknowledgements.
+    last_ack: Instant,
+    fin: Fin,
+    /// The sender was refused space, and is owed an edge when there is some.
+    pub(crate) write_refused: bool,
+    /// Nobody will take what is in here: the receiver reset the connection, or was reset.
+    dead: bool,
+}
+
+/// How far the FIN is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fin {
+    None,
+    Queued,
+    Sent,
+    Arrived,
+}
+
+/// Bytes on the wire that arrive together.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    end: u64,
+    has_fin: bool,
+    sent_at: Instant,
+}
+
+/// What the receiver said: what arrived, and how far the sender may go.
+#[derive(Clone, Copy, Debug)]
+struct Ack {
+    at: Instant,
+    acked: u64,
+    edge: u64,
+}
+
+/// What a flight brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) count: u64,
+    pub(crate) has_fin: bool,
+}
+
+impl Pipe {
+    pub(crate) fn new(send_capacity: usize, recv_capacity: usize) -> Self {
+        assert!(send_capacity > 0 && recv_capacity > 0, "a socket has buffers");
+        let window = recv_capacity as u64;
+        Self {
+            data: VecDeque::new(),
+            read: 0,
+            arrived: 0,
+            acked: 0,
+            sent: 0,
+            written: 0,
+            edge: window,
+            advertised: window,
+            send_capacity: send_capacity as u64,
+            recv_capacity: window,
+            flights: VecDeque::new(),
+            acks: VecDeque::new(),
+            ack_event: false,
+            last_arrival: Instant::START,
+            last_ack: Instant::START,
+            fin: Fin::None,
+            write_refused: false,
+            dead: false,
+        }
+    }
+
+    // The sender's side.
+
+    /// Free bytes of the send buffer.
+    pub(crate) fn free(&self) -> usize {
+        size(self.send_capacity - (self.written - self.acked))
+    }
+
+    /// Whether the kernel would tell a poller of the free space: from a third of the buffer on, as Linux does, so
+    /// that a writer is not woken for each segment.
+    pub(crate) fn is_worth_writing(&self) -> bool {
+        let used = self.written - self.acked;
+        self.send_capacity - used >= used / 2
+    }
+
+    /// Takes bytes into the send buffer; the caller has looked that there is space.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.free(), "the send buffer takes what it has space for");
+        assert!(self.fin == Fin::None, "nothing is written after the FIN");
+        self.data.extend(bytes);
+        self.written += bytes.len() as u64;
+        self.check();
+    }
+
+    /// Ends the stream behind what was written.
+    pub(crate) fn queue_fin(&mut self) {
+        self.fin = self.fin.max(Fin::Queued);
+    }
+
+    pub(crate) fn is_fin_queued(&self) -> bool {
+        self.fin >= Fin::Queued
+    }
+
+    pub(crate) fn is_fin_arrived(&self) -> bool {
+        self.fin == Fin::Arrived
+    }
+
+    /// Bytes that the window lets go now; `None` where there is nothing to send, not even a FIN.
+    pub(crate) fn sendable(&self) -> Option<u64> {
+        let count = self.written.min(self.edge) - self.sent;
+        let fin_goes = self.fin == Fin::Queued && self.sent + count == self.written;
+        (count > 0 || fin_goes).then_some(count)
+    }
+
+    /// Lets bytes join the flight that left at the same instant, if there is one. It has an event already.
+    pub(crate) fn join_flight(&mut self, now: Instant, count: u64) -> bool {
+        let Some(last) = self.flights.back_mut() else { return false };
+        if last.sent_at != now || last.has_fin {
+            return false;
+        }
+        self.sent += count;
+        last.end = self.sent;
+        last.has_fin = self.fin == Fin::Queued && self.sent == self.written;
+        if last.has_fin {
+            self.fin = Fin::Sent;
+        }
+        self.check();
+        true
+    }
+
+    /// Sends bytes (and the FIN, where it is its turn) as a flight of their own. Gives when it arrives.
+    pub(crate) fn launch(&mut self, now: Instant, arrival: Instant, count: u64) -> Instant {
+        self.sent += count;
+        let has_fin = self.fin == Fin::Queued && self.sent == self.written;
+        if has_fin {
+            self.fin = Fin::Sent;
+        }
+        self.flights.push_back(Flight { end: self.sent, has_fin, sent_at: now });
+        self.check();
+        self.in_order(arrival)
+    }
+
+    /// `arrival`, or later where something sent before arrives later.
+    pub(crate) fn in_order(&mut self, arrival: Instant) -> Instant {
+        self.last_arrival = self.last_arrival.max(arrival);
+        self.last_arrival
+    }
+
+    /// Whether the sender waits for an acknowledgement: for space, or for the window to open.
+    fn is_stalled(&self) -> bool {
+        !self.dead && (self.write_refused || self.written > self.sent)
+    }
+
+    /// When the sender must be told of an acknowledgement that it waits for. The caller makes the event.
+    pub(crate) fn arm_ack(&mut self) -> Option<Instant> {
+        if self.ack_event || !self.is_stalled() {
+            return None;
+        }
+        let first = self.acks.front()?;
+        self.ack_event = true;
+        Some(first.at)
+    }
+
+    /// Takes the acknowledgements that have arrived by `now`.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        while let Some(ack) = self.acks.front().copied()
+            && ack.at <= now
+        {
+            self.acked = ack.acked;
+            self.edge = ack.edge;
+            self.acks.pop_front();
+        }
+        self.check();
+    }
+
+    /// The sender drops what it has not sent, for it sends a reset.
+    pub(crate) fn drop_unsent(&mut self) {
+        self.data.truncate(size(self.sent - self.read));
+        self.written = self.sent;
+        self.fin = if self.fin == Fin::Queued { Fin::None } else { self.fin };
+        self.write_refused = false;
+        self.check();
+    }
+
+    // The receiver's side.
+
+    /// Bytes that have arrived and are not yet read.
+    pub(crate) fn readable(&self) -> usize {
+        match self.dead {
+            true => 0,
+            false => size(self.arrived - self.read),
+        }
+    }
+
+    /// The first flight lands.
+    pub(crate) fn land(&mut self) -> Arrival {
+        let flight = self.flights.pop_front().expect("each event of a flight has a flight");
+        let count = flight.end - self.arrived;
+        self.arrived = flight.end;
+        if flight.has_fin {
+            self.fin = Fin::Arrived;
+        }
+        self.check();
+        Arrival { count, has_fin: flight.has_fin }
+    }
+
+    /// Reads into `buffer`, which is no longer than what is readable.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) {
+        let count = buffer.len();
+        assert!(count <= self.readable(), "only what has arrived can be read");
+        let (front, back) = self.data.as_slices();
+        let split = count.min(front.len());
+        buffer[..split].copy_from_slice(&front[..split]);
+        buffer[split..].copy_from_slice(&back[..count - split]);
+        self.data.drain(..count);
+        self.read += count as u64;
+        self.check();
+    }
+
+    /// Whether reading has opened the window so far that the sender is told without being asked: it was at most half
+    /// open, is now at least twice as wide, and wide enough for a segment (or half of a small buffer). So does Linux.
+    pub(crate) fn is_window_news(&self) -> bool {
+        if self.dead || self.fin >= Fin::Sent {
+            return false;
+        }
+        let known = self.advertised - self.arrived;
+        let open = self.read + self.recv_capacity - self.arrived;
+        known * 2 <= self.recv_capacity
+            && open >= known * 2
+            && open >= SEGMENT_BYTES.min(self.recv_capacity / 2)
+    }
+
+    /// The receiver tells what arrived and how wide its window is; the news gets there `at` the earliest.
+    pub(crate) fn acknowledge(&mut self, at: Instant) {
+        let edge = self.read + self.recv_capacity;
+        self.advertised = edge;
+        self.last_ack = self.last_ack.max(at);
+        self.acks.push_back(Ack { at: self.last_ack, acked: self.arrived, edge });
+    }
+
+    /// Nobody will read any more: the bytes are dropped, flights still land.
+    pub(crate) fn discard(&mut self) {
+        self.dead = true;
+        self.data = VecDeque::new();
+        self.acks.clear();
+        self.write_refused = false;
+    }
+
+    /// Whether bytes are left that the sender still has to send, to a receiver that takes them.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.dead && (self.written > self.sent || self.fin == Fin::Queued)
+    }
+
+    /// That no byte was lost or made, and no window overrun.
+    #[inline]
+    fn check(&self) {
+        assert!(
+            self.read <= self.arrived && self.arrived <= self.sent && self.sent <= self.written,
+            "bytes are sent, arrive and are read in this order: {self:?}"
+        );
+        assert!(self.acked <= self.arrived, "only what arrived is acknowledged");
+        assert!(
+            self.sent <= self.edge && self.edge <= self.read + self.recv_capacity,
+            "the sender keeps to the window: {self:?}"
+        );
+        assert!(
+            self.dead || self.data.len() as u64 == self.written - self.read,
+            "what was written and not read is here: {self:?}"
+        );
+    }
+}
+
+/// A distance between two positions as a size in memory.
+fn size(count: u64) -> usize {
+    usize::try_from(count).expect("positions lie no further apart than the buffers are large")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Op {
+        Write(usize),
+        Read(usize),
+        Land,
+        Ack,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            (1..40usize).prop_map(Op::Write),
+            (1..40usize).prop_map(Op::Read),
+            Just(Op::Land),
+            Just(Op::Ack),
+        ]
+    }
+
+    fn send_all(pipe: &mut Pipe) {
+        while let Some(count) = pipe.sendable() {
+            pipe.launch(Instant::START, Instant::START, count);
+        }
+    }
+
+    proptest! {
+        /// Against a plain list of bytes: what comes out is what went in, in order, and within the bounds.
+        #[test]
+        fn bytes_are_conserved(ops in proptest::collection::vec(op(), 0..300)) {
+            let (send, recv) = (50, 30);
+            let mut pipe = Pipe::new(send, recv);
+            let mut model: VecDeque<u8> = VecDeque::new();
+            let mut next = 0_u8;
+            for op in ops {
+                match op {
+                    Op::Write(count) => {
+                        for _ in 0..count.min(pipe.free()) {
+                            pipe.write(&[next]);
+                            model.push_back(next);
+                            next = next.wrapping_add(1);
+                        }
+                    }
+                    Op::Read(count) => {
+                        let mut buffer = vec![0; count.min(pipe.readable())];
+                        pipe.read(&mut buffer);
+                        for byte in buffer {
+                            prop_assert_eq!(Some(byte), model.pop_front());
+                        }
+                        if pipe.is_window_news() {
+                            pipe.acknowledge(Instant::START);
+                        }
+                    }
+                    Op::Land if !pipe.flights.is_empty() => {
+                        pipe.land();
+                        pipe.acknowledge(Instant::START);
+                    }
+                    Op::Land => {}
+                    Op::Ack => pipe.settle(Instant::START),
+                }
+                send_all(&mut pipe);
+                prop_assert!(model.len() <= send + recv);
+                prop_assert!(pipe.readable() <= recv);
+            }
+            // However it stands, it can be brought to its end: no window stays shut for ever.
+            for _ in 0..model.len() + 4 {
+                while !pipe.flights.is_empty() {
+                    pipe.land();
+                    pipe.acknowledge(Instant::START);
+                }
+                let mut buffer = vec![0; pipe.readable()];
+                pipe.read(&mut buffer);
+                model.drain(..buffer.len());
+                if pipe.is_window_news() {
+                    pipe.acknowledge(Instant::START);
+                }
+                pipe.settle(Instant::START);
+                send_all(&mut pipe);
+            }
+            prop_assert!(model.is_empty());
+            prop_assert_eq!(pipe.free(), send);
+        }
+    }
+
+    #[test]
+    fn a_window_opens_only_when_it_is_news() {
+        let mut pipe = Pipe::new(100, 100);
+        pipe.write(&[0; 100]);
+        send_all(&mut pipe);
+        pipe.land();
+        pipe.acknowledge(Instant::START);
+        pipe.read(&mut [0; 49]);
+        assert!(!pipe.is_window_news());
+        pipe.read(&mut [0; 1]);
+        assert!(pipe.is_window_news());
+    }
+
+    #[test]
+    fn the_fin_comes_behind_the_bytes() {
+        let mut pipe = Pipe::new(100, 10);
+        pipe.write(&[0; 15]);
+        pipe.queue_fin();
+        send_all(&mut pipe);
+        assert_eq!(pipe.land(), Arrival { count: 10, has_fin: false });
+        pipe.read(&mut [0; 10]);
+        pipe.acknowledge(Instant::START);
+        pipe.settle(Instant::START);
+        send_all(&mut pipe);
+        assert_eq!(pipe.land(), Arrival { count: 5, has_fin: true });
+        assert!(pipe.is_fin_arrived());
+    }
+}

@@ -1,0 +1,350 @@
+//! `Trace`: what happened, as a running hash and, where asked for, as text. It decides nothing.
+//!
+//! Invariant: two runs with the same hash and count did the same things at the same instants on the same hosts, as far
+//! as 64 bits can tell.
+
+use core::fmt;
+use std::rc::Rc;
+
+use mainspring_executor::driver::{Instant, Token};
+
+use crate::event::HostId;
+
+/// What kind of thing happened. The number goes into the hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Turn,
+    Poll,
+    Listen,
+    Accept,
+    Connect,
+    ConnectOutcome,
+    Read,
+    Write,
+    ShutdownWrite,
+    Close,
+    Abort,
+    SubscribeSignals,
+    NextSignal,
+    Submit,
+    Collect,
+    Entropy,
+    Edge,
+    SynTimer,
+    Syn,
+    SynDropped,
+    SynAck,
+    Refusal,
+    Bytes,
+    Fin,
+    Ack,
+    Reset,
+    JobDone,
+    Spurious,
+    Hook,
+    Signal,
+    Death,
+}
+
+impl Kind {
+    /// What it is called, and what its two numbers are.
+    const fn shape(self) -> (&'static str, Shape) {
+        match self {
+            Self::Turn => ("turn", Shape::Nothing),
+            Self::Poll => ("poll", Shape::Task),
+            Self::Listen => ("listen", Shape::Token("on port")),
+            Self::Accept => ("accept", Shape::Token("from port")),
+            Self::Connect => ("connect", Shape::Token("to port")),
+            Self::ConnectOutcome => ("connect outcome", Shape::Token("errors")),
+            Self::Read => ("read", Shape::Moved),
+            Self::Write => ("write", Shape::Moved),
+            Self::ShutdownWrite => ("shutdown write", Shape::Token("errors")),
+            Self::Close => ("close", Shape::Token("")),
+            Self::Abort => ("abort", Shape::Token("")),
+            Self::SubscribeSignals => ("subscribe signals", Shape::Token("")),
+            Self::NextSignal => ("next signal", Shape::Token("errors")),
+            Self::Submit => ("submit", Shape::Token("")),
+            Self::Collect => ("collect", Shape::Token("errors")),
+            Self::Entropy => ("entropy", Shape::Number),
+            Self::Edge => ("edge", Shape::Token("ready")),
+            Self::SynTimer => ("SYN timer", Shape::Connection("attempt")),
+            Self::Syn => ("SYN arrives", Shape::Connection("to port")),
+            Self::SynDropped => ("SYN dropped", Shape::Connection("attempt")),
+            Self::SynAck => ("SYN-ACK arrives", Shape::Connection("")),
+            Self::Refusal => ("refusal arrives", Shape::Connection("")),
+            Self::Bytes => ("bytes arrive", Shape::Connection("count")),
+            Self::Fin => ("FIN arrives", Shape::Connection("")),
+            Self::Ack => ("ACK arrives", Shape::Connection("")),
+            Self::Reset => ("RST arrives", Shape::Connection("")),
+            Self::JobDone => ("job done", Shape::Token("")),
+            Self::Spurious => ("spurious edge", Shape::Token("ready")),
+            Self::Hook => ("step of the scenario", Shape::Number),
+            Self::Signal => ("signal", Shape::Number),
+            Self::Death => ("killed by a signal", Shape::Nothing),
+        }
+    }
+}
+
+/// How the two numbers of an entry read.
+#[derive(Clone, Copy)]
+enum Shape {
+    Nothing,
+    Number,
+    Task,
+    /// A token, and a number with a name.
+    Token(&'static str),
+    /// A token, and bytes or [`WOULD_BLOCK`] or [`FAILED`].
+    Moved,
+    /// A connection, and a number with a name.
+    Connection(&'static str),
+}
+
+/// Stands for `WouldBlock` where a count of bytes would be.
+pub(crate) const WOULD_BLOCK: u64 = u64::MAX;
+/// Stands for any other error there.
+pub(crate) const FAILED: u64 = u64::MAX - 1;
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Instant,
+    host: Option<HostId>,
+    kind: Kind,
+    subject: u64,
+    number: u64,
+}
+
+/// What happened so far.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    hash: u64,
+    /// `None`: not asked for.
+    record: Option<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    entries: Vec<Entry>,
+    instants: Vec<Instant>,
+}
+
+impl Trace {
+    pub(crate) fn new(seed: u64, record: bool) -> Self {
+        Self { hash: fold(0, seed), record: record.then(Record::default) }
+    }
+
+    /// Notes one thing; a few nanoseconds where the text is not asked for.
+    #[inline]
+    pub(crate) fn note(
+        &mut self,
+        at: Instant,
+        host: Option<HostId>,
+        kind: Kind,
+        subject: u64,
+        number: u64,
+    ) {
+        let place = host.map_or(0, |host| u64::from(host.ordinal()) + 1);
+        let mut hash = fold(self.hash, at.as_nanos());
+        hash = fold(hash, place << 8 | kind as u64);
+        hash = fold(hash, subject);
+        self.hash = fold(hash, number);
+        if let Some(record) = &mut self.record {
+            if record.instants.last() != Some(&at) {
+                record.instants.push(at);
+            }
+            record.entries.push(Entry { at, host, kind, subject, number });
+        }
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The instants at which something happened, each once; empty where not asked for.
+    pub(crate) fn instants(&self) -> &[Instant] {
+        self.record.as_ref().map_or(&[], |record| &record.instants)
+    }
+
+    /// The text, one line for each thing; empty where not asked for.
+    pub(crate) fn lines(&self, names: &[Rc<str>]) -> Vec<String> {
+        let entries = self.record.as_ref().map_or(&[][..], |record| &record.entries);
+        entries.iter().map(|entry| Line { entry, names }.to_string()).collect()
+    }
+}
+
+/// One step of the hash. Not a cipher: it need only make unlike runs differ, and each bit reach all later ones.
+#[inline]
+const fn fold(hash: u64, word: u64) -> u64 {
+    let mixed = (hash ^ word).wrapping_mul(0x9fb2_1c65_1e98_df25);
+    mixed ^ (mixed >> 32)
+}
+
+/// An entry with the names to print it.
+struct Line<'a> {
+    entry: &'a Entry,
+    names: &'a [Rc<str>],
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Entry { at, host, kind, subject, number } = *self.entry;
+        let (name, shape) = kind.shape();
+        let host = host.map_or("-", |host| &self.names[host.index()]);
+        write!(f, "{at} {host} {name}")?;
+        let labelled = |f: &mut fmt::Formatter<'_>, label: &str| match label {
+            "" => Ok(()),
+            _ => write!(f, " {label} {number}"),
+        };
+        match shape {
+            Shape::Nothing => Ok(()),
+            Shape::Number => write!(f, " {subject}"),
+            Shape::Task => write!(f, " task {subject}"),
+            Shape::Token(label) => {
+                write!(f, " {:?}", Token::from_bits(subject))?;
+                labelled(f, label)
+            }
+            Shape::Moved => {
+                write!(f, " {:?}", Token::from_bits(subject))?;
+                match number {
+                    WOULD_BLOCK => f.write_str(" would block"),
+                    FAILED => f.write_str(" failed"),
+                    count => write!(f, " {count} bytes"),
+                }
+            }
+            Shape::Connection(label) => {
+                write!(f, " on connection {subject}")?;
+                labelled(f, label)
+            }
+        }
+    }
+}
+
+/// The first place where two traces that should be one differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// The number of the first event that differs, from 0.
+    pub index: usize,
+    /// What both did just before.
+    pub before: Vec<String>,
+    /// What the first did then.
+    pub left: Vec<String>,
+    /// What the second did then.
+    pub right: Vec<String>,
+}
+
+/// Events shown before and from the difference on.
+const CONTEXT: usize = 5;
+
+/// Finds the first event in which two traces differ, with what came before and after it; `None` if they are equal.
+///
+/// ```
+/// let trace = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+/// let divergence = mainspring_sim::first_divergence(&trace("a b c"), &trace("a b d"));
+/// assert_eq!(divergence.expect("they differ").index, 2);
+/// ```
+#[must_use]
+pub fn first_divergence(left: &[String], right: &[String]) -> Option<Divergence> {
+    let common = left.iter().zip(right).take_while(|(left, right)| left == right).count();
+    if common == left.len() && common == right.len() {
+        return None;
+    }
+    let after = |trace: &[String]| trace.iter().skip(common).take(CONTEXT).cloned().collect();
+    Some(Divergence {
+        index: common,
+        before: left[common.saturating_sub(CONTEXT)..common].to_vec(),
+        left: after(left),
+        right: after(right),
+    })
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the runs part at event {}; before it, both:", self.index)?;
+        for line in &self.before {
+            writeln!(f, "    {line}")?;
+        }
+        for (name, lines) in [("the first", &self.left), ("the second", &self.right)] {
+            writeln!(f, "then {name}:")?;
+            for line in lines {
+                writeln!(f, "    {line}")?;
+            }
+            if lines.is_empty() {
+                writeln!(f, "    nothing more")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn check(left: &str, right: &str, expected: Option<usize>) {
+        let found = first_divergence(&trace(left), &trace(right));
+        assert_eq!(found.map(|found| found.index), expected, "{left} | {right}");
+    }
+
+    #[test]
+    fn the_first_divergence_is_found() {
+        check("", "", None);
+        check("a b", "a b", None);
+        check("a b", "a c", Some(1));
+        check("x b", "a b", Some(0));
+        check("a", "a b", Some(1));
+        check("a b", "", Some(0));
+    }
+
+    #[test]
+    fn a_divergence_shows_both_sides() {
+        let found = first_divergence(&trace("a b c"), &trace("a b")).expect("they differ");
+        assert_eq!(
+            found.to_string(),
+            "the runs part at event 2; before it, both:\n    a\n    b\n\
+             then the first:\n    c\nthen the second:\n    nothing more\n"
+        );
+    }
+
+    #[test]
+    fn each_part_of_an_entry_counts() {
+        let hash = |at, host, kind, subject, number| {
+            let mut trace = Trace::new(0, false);
+            trace.note(Instant::from_nanos(at), Some(HostId::new(host)), kind, subject, number);
+            trace.hash()
+        };
+        let base = hash(1, 1, Kind::Read, 1, 1);
+        assert_eq!(base, hash(1, 1, Kind::Read, 1, 1));
+        assert_ne!(base, hash(2, 1, Kind::Read, 1, 1));
+        assert_ne!(base, hash(1, 2, Kind::Read, 1, 1));
+        assert_ne!(base, hash(1, 1, Kind::Write, 1, 1));
+        assert_ne!(base, hash(1, 1, Kind::Read, 2, 1));
+        assert_ne!(base, hash(1, 1, Kind::Read, 1, 2));
+    }
+
+    #[test]
+    fn entries_read_as_sentences() {
+        let names = [Rc::from("server")];
+        let mut trace = Trace::new(0, true);
+        let mut note = |kind, subject, number| {
+            trace.note(Instant::from_nanos(1), Some(HostId::new(0)), kind, subject, number);
+        };
+        note(Kind::Read, 3, 17);
+        note(Kind::Write, 3, WOULD_BLOCK);
+        note(Kind::Poll, 4, 0);
+        note(Kind::Bytes, 2, 9);
+        assert_eq!(
+            trace.lines(&names),
+            [
+                "0.000000001 server read #3.0 17 bytes",
+                "0.000000001 server write #3.0 would block",
+                "0.000000001 server poll task 4",
+                "0.000000001 server bytes arrive on connection 2 count 9",
+            ]
+        );
+        assert_eq!(trace.instants(), [Instant::from_nanos(1)]);
+    }
+}
