@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import select
 import shutil
 import signal
 import socket
@@ -27,9 +28,15 @@ KIBIBYTE = b"0123456789abcdef" * 64
 MAX_WAIT = 0.05
 RETRIES = 2
 WARM_UP_SECONDS = 1
-# Callgrind-like counts: the difference of two runs of so many requests a connection leaves the start-up out.
+# Instructions: the difference of two runs of so many requests a connection leaves the start-up out.
 INSTRUCTION_ROUNDS = (20, 120)
 INSTRUCTION_CONNECTIONS = 64
+# perf counts these by name, and all others together: taking hundreds of tracepoints down again lasts many seconds.
+NAMED_CALLS = """accept accept4 bind brk clock_gettime clock_nanosleep close connect epoll_ctl epoll_pwait epoll_pwait2
+    epoll_wait eventfd2 fcntl futex getpeername getrandom getsockname getsockopt gettimeofday io_uring_enter ioctl
+    madvise mmap mprotect munmap nanosleep openat poll ppoll pread64 read readv recvfrom recvmsg rt_sigprocmask
+    sched_yield sendfile sendmsg sendto setsockopt shutdown socket splice timerfd_settime write writev""".split()
+TRACEFS = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
@@ -78,22 +85,27 @@ def build(servers):
 # --- processes ------------------------------------------------------------------------------------------------------
 
 
+def die_with_parent():
+    """Asks the kernel, between fork and exec, to end the child with this process, whatever happens to that."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def child_setup(core):
-    """What a child does before its exec: goes to its core, and dies with this process whatever happens to it."""
+    """The same for a child that has a core to itself."""
 
     def setup():
         os.sched_setaffinity(0, {core})
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
 
     return setup
 
 
-def end(process, by=signal.SIGTERM):
+def end(process, by=signal.SIGTERM, patience=5):
     """Ends a child by its PID and waits for it."""
     if process.poll() is None:
         process.send_signal(by)
         try:
-            process.wait(5)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -109,7 +121,10 @@ def free_address():
 def started(server, core, under=()):
     """The server, listening on a free loopback port; ended when the block is left."""
     host, port = free_address()
-    command = [*under, *server.command(f"{host}:{port}")]
+    command = server.command(f"{host}:{port}")
+    if not Path(command[0]).exists():
+        raise Failure(f"{server.name} is not built: there is no {command[0]}")
+    command = [*under, *command]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    preexec_fn=child_setup(core))
@@ -334,8 +349,8 @@ def throughput_table(result):
         rows.append([
             name, f"{rate['median']:,.0f}", f"{rate['min']:,.0f}–{rate['max']:,.0f}", ratio(its["throughput_ratio"]),
             f"{cpu['median']:.3f}", f"{cpu['min']:.3f}–{cpu['max']:.3f}", f"{its['user_us']['median']:.3f}",
-            f"{its['system_us']['median']:.3f}", ratio(its["efficiency_ratio"]), f"{its['p50_us']['median']:.0f}",
-            f"{its['p99_us']['median']:.0f}", f"{its['server_busy']['median']:.2f}",
+            f"{its['system_us']['median']:.3f}", ratio(its["efficiency_ratio"]),
+            percentile(its["p50_us"]), percentile(its["p99_us"]), f"{its['server_busy']['median']:.2f}",
             f"{its['wrk_busy']['median']:.2f}", f"{its['worst_wait']:.2f}", str(its["disturbed"]), str(its["errors"]),
         ])
     return table(rows)
@@ -365,30 +380,40 @@ def count_syscalls(server, case, options):
 
 def count_with_perf(pid, output, load):
     """Exact and cheap; None where the tracepoints may not be used."""
-    commands, acknowledged = os.pipe(), os.pipe()
-    command = ["perf", "stat", "-x;", "-o", str(output), "-D", "-1", "-e", "syscalls:sys_enter_*", "-p", str(pid),
-               "--control", f"fd:{commands[0]},{acknowledged[1]}"]
+    events = next((folder for folder in TRACEFS if (folder / "raw_syscalls/sys_enter").is_dir()), None)
+    if events is None:
+        return None
+    prefix = "syscalls:sys_enter_"
+    named = [prefix + name for name in NAMED_CALLS if (events / "syscalls" / f"sys_enter_{name}").is_dir()]
+    commands, answers = os.pipe(), os.pipe()
+    command = ["perf", "stat", "-x;", "-o", str(output), "-D", "-1", "-e", ",".join(["raw_syscalls:sys_enter", *named]),
+               "-p", str(pid), "--control", f"fd:{commands[0]},{answers[1]}"]
     perf = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                            pass_fds=(commands[0], acknowledged[1]), preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, 9))
+                            pass_fds=(commands[0], answers[1]), preexec_fn=die_with_parent)
     try:
         os.close(commands[0])
-        os.close(acknowledged[1])
-        # It answers "ack" once it counts, and its end closes the pipe.
+        os.close(answers[1])
+        # It answers "ack" once it counts; if it cannot, it ends and so closes the pipes.
         with contextlib.suppress(BrokenPipeError):
             os.write(commands[1], b"enable\n")
-        if not os.read(acknowledged[0], 16).startswith(b"ack"):
+        readable, _, _ = select.select([answers[0]], [], [], 60)
+        if not readable or not os.read(answers[0], 16).startswith(b"ack"):
             return None
         wrk = load()
     finally:
-        end(perf, signal.SIGINT)
+        end(perf, signal.SIGINT, patience=60)
         os.close(commands[1])
-        os.close(acknowledged[0])
+        os.close(answers[0])
     counts = {}
     for line in output.read_text().splitlines():
         fields = line.split(";")
-        if len(fields) > 2 and fields[0].isdigit() and int(fields[0]) > 0:
-            counts[fields[2].removeprefix("syscalls:sys_enter_")] = int(fields[0])
-    return (counts, wrk) if counts else None
+        if len(fields) > 2 and fields[0].isdigit():
+            counts[fields[2].removeprefix(prefix)] = int(fields[0])
+    total = counts.pop("raw_syscalls:sys_enter", 0)
+    if total == 0:
+        return None
+    counts["others"] = total - sum(counts.values())
+    return {name: count for name, count in counts.items() if count > 0}, wrk
 
 
 def count_with_strace(pid, output, load):
@@ -396,7 +421,7 @@ def count_with_strace(pid, output, load):
     command = ["strace", "-f", "-c", "-o", str(output), "-p", str(pid)]
     with tempfile.TemporaryFile() as log:
         strace = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                  preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, 9))
+                                  preexec_fn=die_with_parent)
         try:
             deadline = time.monotonic() + 10
             while b"attached" not in os.pread(log.fileno(), 4096, 0):
@@ -488,6 +513,11 @@ def instructions_table(result):
 
 def tell(what):
     print(what, file=sys.stderr, flush=True)
+
+
+def percentile(spread):
+    # wrk has none for some pipelined runs, and says 0.
+    return f"{spread['median']:.0f}" if spread["min"] else "–"
 
 
 def ratio(value):

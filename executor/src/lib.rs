@@ -51,7 +51,7 @@ pub mod token_table;
 pub use cancel::CancelToken;
 pub use instant::Instant;
 pub use ledger::{Ledger, ResourceRecord, TaskRecord, TimerRecord};
-pub use metrics::{LAG_BOUNDS, Metrics, MetricsSnapshot};
+pub use metrics::{Counter, LAG_BOUNDS, Metrics, MetricsSnapshot};
 pub use scope::Scope;
 pub use shard::{Shard, Turn, metrics, random, spawn};
 pub use task::{JoinError, JoinHandle, TaskId};

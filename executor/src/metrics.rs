@@ -4,22 +4,32 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
-/// A counter or gauge with one writer.
+/// A counter or gauge that one thread writes and any may read.
 ///
-/// A plain load and store instead of an atomic add: a tenth of the cost, and enough with one writer.
+/// A plain load and store instead of an atomic add: a tenth of the cost, and enough with one writer. A second writer
+/// would lose counts, nothing worse.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+pub struct Counter(AtomicU64);
 
 impl Counter {
-    pub(crate) fn add(&self, count: u64) {
+    /// Adds to it.
+    pub fn add(&self, count: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
     }
 
-    pub(crate) fn set(&self, value: u64) {
+    /// Takes from it.
+    pub fn sub(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(count), Relaxed);
+    }
+
+    /// Sets it.
+    pub fn set(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
 
-    pub(crate) fn load(&self) -> u64 {
+    /// Its value.
+    #[must_use]
+    pub fn load(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }

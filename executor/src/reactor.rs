@@ -41,7 +41,12 @@ pub(crate) enum Interest {
     Write,
     /// The peer's end: FIN or reset.
     Closed,
+    /// A reset.
+    Broken,
 }
+
+/// How many kinds of interest there are.
+const INTERESTS: usize = 4;
 
 impl Interest {
     /// The edges that end the wait.
@@ -51,6 +56,8 @@ impl Interest {
             Self::Read => Ready::READABLE,
             Self::Write => Ready::WRITABLE,
             Self::Closed => Ready::READ_CLOSED,
+            // What every interest ends with is all there is to this one.
+            Self::Broken => Ready::NONE,
         }
     }
 }
@@ -63,7 +70,7 @@ pub(crate) struct Source {
     pub(crate) owner: Option<TaskId>,
     /// Edges reported and not yet used up.
     ready: Cell<Ready>,
-    waiters: RefCell<[Option<Waker>; 3]>,
+    waiters: RefCell<[Option<Waker>; INTERESTS]>,
 }
 
 impl Source {
@@ -152,7 +159,7 @@ impl Reactor {
         }
         source.ready.set(source.ready.get() | event.ready);
         let mut waiters = source.waiters.borrow_mut();
-        for interest in [Interest::Read, Interest::Write, Interest::Closed] {
+        for interest in [Interest::Read, Interest::Write, Interest::Closed, Interest::Broken] {
             if event.ready.intersects(interest.edges() | Ready::BROKEN) {
                 woken.extend(waiters[interest as usize].take());
             }

@@ -1,1 +1,88 @@
-fn main() {}
+//! The playground: a few routes that benchmarks, conformance probes and the docs use. Keep them stable.
+//!
+//! ```text
+//! cargo run --release -p mainspring --example playground -- --listen 127.0.0.1:8080 --workers 1
+//! ```
+
+use core::net::SocketAddr;
+use core::num::NonZeroUsize;
+use core::time::Duration;
+use std::io;
+
+use bytes::Bytes;
+use clap::Parser;
+use futures::stream;
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
+use mainspring::{Body, IntoResponse, Request, Response, Server, Shutdown};
+use mainspring_executor::driver::ListenOptions;
+use mainspring_executor::net::TcpListener;
+use mainspring_executor::os::{reserve_address, run_shards};
+use mainspring_executor::time::sleep;
+
+/// Serves the routes of the playground.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Shards, one thread each.
+    #[arg(long, default_value = "1")]
+    workers: NonZeroUsize,
+}
+
+fn main() -> io::Result<()> {
+    let args = Args::parse();
+    let address = reserve_address(args.listen)?;
+    println!("the playground listens on http://{address}");
+    let reuse_port = args.workers.get() > 1;
+    let outputs = run_shards(args.workers, |_| async move {
+        let options = ListenOptions { reuse_port, ..ListenOptions::default() };
+        let listener = TcpListener::bind(address, options)?;
+        let shutdown = Shutdown::on_signals()?;
+        Server::new(play).serve(vec![listener], shutdown).await;
+        Ok(())
+    });
+    outputs.into_iter().try_for_each(|output| output?)
+}
+
+/// All routes.
+async fn play(request: Request) -> Response {
+    let path = request.uri().path();
+    let (first, rest) = match path[1..].split_once('/') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (&path[1..], None),
+    };
+    match (request.method(), first, rest) {
+        (&Method::GET | &Method::HEAD, "plaintext", None) => typed("text/plain", "Hello, World!"),
+        (&Method::GET | &Method::HEAD, "json", None) => {
+            let message = serde_json::json!({ "message": "Hello, World!" });
+            typed("application/json", message.to_string())
+        }
+        // The body of the request becomes that of the response, piece by piece.
+        (&Method::POST, "echo", None) => Response::new(request.into_body().into()),
+        (&Method::GET, "sleep", Some(ms)) => match ms.parse() {
+            Ok(ms) => {
+                sleep(Duration::from_millis(ms)).await;
+                format!("slept {ms} ms\n").into_response()
+            }
+            Err(_) => StatusCode::BAD_REQUEST.into_response(),
+        },
+        (&Method::GET, "stream", Some(count)) => match count.parse::<u32>() {
+            Ok(count) => {
+                let pieces = (0..count).map(|n| io::Result::Ok(Bytes::from(format!("chunk {n}\n"))));
+                Response::new(Body::stream(None, stream::iter(pieces)))
+            }
+            Err(_) => StatusCode::BAD_REQUEST.into_response(),
+        },
+        (&Method::GET, "panic", None) => panic!("the playground panics when it is told to"),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn typed(content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    let value = http::HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, value);
+    response
+}

@@ -23,6 +23,22 @@ pub const CHUNK_SIZE_DIGITS_LIMIT: usize = 16;
 /// Decimal digits of a `Content-Length`: 20 digits hold `u64::MAX`.
 pub const CONTENT_LENGTH_DIGITS_LIMIT: usize = 20;
 
+/// Bytes of a request body that are read and thrown away after the handler answered without
+/// reading it, so that the connection can go on. Beyond it the connection closes. Go reads as much.
+pub const DISCARD_BYTES_MAX: usize = 256 * 1024;
+
+/// Exchanges on one connection without ever having to wait. After these the other tasks of the
+/// shard run first: a client that pipelines without end does not starve them.
+pub const BURST_MAX: u64 = 64;
+
+/// Connections of one shard, unless told otherwise. Who comes then waits in the kernel's backlog.
+/// actix allows 25,000 a worker; at a few KiB each this many take some 100 MiB.
+pub const CONNECTIONS_MAX: usize = 25_000;
+
+/// Connections that a server still takes when its drain begins, because they wait in the backlog
+/// already: as many as a backlog holds. Under a flood there is always one more.
+pub const BACKLOG_SWEEP_MAX: usize = 1024;
+
 /// The maxima of one connection.
 ///
 /// ```

@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(draws(&mut choices, Label::Latency), PINNED);
     }
 
-    const PINNED: [u64; 8] = [0; 8];
+    const PINNED: [u64; 8] = [359, 516, 679, 435, 815, 401, 946, 649];
 
     #[test]
     fn all_answers_come_up() {

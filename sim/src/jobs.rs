@@ -46,11 +46,12 @@ impl Room {
         }
         let work = match job {
             Job::Open { root, path } => Work::Open { root, path },
-            Job::ReadAt { file, offset, length } => match &self.machine(host).table.get(file).resource
-            {
-                Resource::File(node) => Work::ReadAt { node: node.clone(), offset, length },
-                other => panic!("{file:?} is read as a file, but it is a {}", other.name()),
-            },
+            Job::ReadAt { file, offset, length } => {
+                match &self.machine(host).table.get(file).resource {
+                    Resource::File(node) => Work::ReadAt { node: node.clone(), offset, length },
+                    other => panic!("{file:?} is read as a file, but it is a {}", other.name()),
+                }
+            }
         };
         let token = self.open_token(host, Resource::Job(JobState::Running(work)))?;
         let span = Span::from(&self.config.job_duration);

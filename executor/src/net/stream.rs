@@ -188,6 +188,12 @@ impl TcpStream {
         self.socket.poll_ready(Interest::Closed, cx)
     }
 
+    /// Waits until the connection is broken by a reset. Needs neither read nor write. May be polled again after it is
+    /// ready.
+    pub fn poll_broken(&self, cx: &Context<'_>) -> Poll<()> {
+        self.socket.poll_ready(Interest::Broken, cx)
+    }
+
     /// Resets the connection at once; what was not sent is lost.
     pub fn abort(self) {
         let Self { socket, mut received, .. } = self;

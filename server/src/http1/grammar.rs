@@ -102,7 +102,8 @@ pub(super) fn is_host(value: &[u8]) -> bool {
         let Some(end) = memchr::memchr(b']', literal) else { return false };
         return is_ipv6(&literal[..end]) && is_port_suffix(&literal[end + 1..]);
     }
-    let end = memchr::memchr(b':', value).unwrap_or(value.len());
+    // Hosts are short: a plain search is over before a vectorised one has begun.
+    let end = value.iter().position(|&byte| byte == b':').unwrap_or(value.len());
     is_reg_name(&value[..end]) && is_port_suffix(&value[end..])
 }
 
@@ -111,17 +112,27 @@ fn is_ipv6(literal: &[u8]) -> bool {
 }
 
 fn is_reg_name(name: &[u8]) -> bool {
-    let in_class = name.iter().all(|&byte| REG_NAME[usize::from(byte)]);
-    !name.is_empty() && in_class && is_percent_encoded(name)
+    let mut is_escaped = false;
+    let in_class = name.iter().all(|&byte| {
+        is_escaped |= byte == b'%';
+        REG_NAME[usize::from(byte)]
+    });
+    !name.is_empty() && in_class && (!is_escaped || is_percent_encoded(name))
 }
 
 fn is_port_suffix(suffix: &[u8]) -> bool {
-    let Some(port) = suffix.strip_prefix(b":") else { return suffix.is_empty() };
-    // Digits are checked first: `u16::from_str` would take a plus sign.
-    !port.is_empty()
-        && port.len() <= 5
-        && port.iter().all(u8::is_ascii_digit)
-        && str::from_utf8(port).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+    match suffix {
+        [] => true,
+        // Digits only (`u16::from_str` would take a plus sign), and few enough for the sum to fit.
+        [b':', port @ ..]
+            if (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit) =>
+        {
+            let number =
+                port.iter().fold(0, |number, &digit| number * 10 + u32::from(digit - b'0'));
+            number <= u32::from(u16::MAX)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -59,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut connections = Vec::new();
     let mut input = vec![0; READ];
     let mut output = Vec::with_capacity(READ);
+    let head_end = Finder::new(b"\r\n\r\n");
     loop {
         events.clear();
         match epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None) {
@@ -76,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 continue;
             };
             if let Some(connection) = slot
-                && turn(connection, event.flags, &mut input, &mut output).is_err()
+                && turn(connection, event.flags, &head_end, &mut input, &mut output).is_err()
             {
                 *slot = None;
             }
@@ -131,6 +132,7 @@ fn accept_all(
 fn turn(
     connection: &mut Connection,
     flags: EventFlags,
+    head_end: &Finder<'_>,
     input: &mut [u8],
     output: &mut Vec<u8>,
 ) -> Result<(), Gone> {
@@ -154,7 +156,7 @@ fn turn(
         };
         let filled = kept + read;
         output.clear();
-        let used = answer(&input[..filled], output)?;
+        let used = answer(&input[..filled], head_end, output)?;
         connection.partial.clear();
         connection.partial.extend_from_slice(&input[used..filled]);
         if !output.is_empty() {
@@ -180,9 +182,9 @@ fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Gone> {
 }
 
 /// Answers every whole request in `input` and tells how many bytes they were.
-fn answer(input: &[u8], output: &mut Vec<u8>) -> Result<usize, Gone> {
+fn answer(input: &[u8], head_end: &Finder<'_>, output: &mut Vec<u8>) -> Result<usize, Gone> {
     let mut used = 0;
-    while let Some(end) = memmem::find(&input[used..], b"\r\n\r\n") {
+    while let Some(end) = head_end.find(&input[used..]) {
         let (head, rest) = input[used..].split_at(end + 4);
         let mut body = 0;
         match head.get(..6) {

@@ -84,7 +84,10 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..400), cuts in prop::collection::vec(any::<Index>(), 0..5)) {
+    fn noise_never_panics(
+        noise in prop::collection::vec(any::<u8>(), 0..400),
+        cuts in prop::collection::vec(any::<Index>(), 0..5),
+    ) {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(noise.len().max(1)).min(noise.len())).collect();
         cuts.sort_unstable();
         prop_assert_eq!(transcript(&noise, &cuts, &limits()), transcript(&noise, &[], &limits()));

@@ -1,0 +1,400 @@
+//! `Link`: one connection as the loop that serves it and the body of its current request share it: the socket, the
+//! protocol, what is still to be written, and the deadlines of both directions.
+//!
+//! Everything here is poll-level and borrows nothing across a wait.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use std::io;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::Frame;
+use mainspring_executor::cancel::Cancelled;
+use mainspring_executor::net::{RECV_BUFFER_BYTES, TcpStream};
+use mainspring_executor::time::{self, Sleep};
+use mainspring_executor::{CancelToken, Instant};
+
+use crate::body::BodyError;
+use crate::http1::{self, BodyLength, Date, Event, Phase, UsageError};
+use crate::limits::{DISCARD_BYTES_MAX, HEAD_BYTES_LIMIT, Limits};
+use crate::output::Output;
+use crate::timeouts::Timeouts;
+
+// A head and the line of a chunk fit into the receive buffer whole, or a connection could starve with it full.
+const _: () = assert!(HEAD_BYTES_LIMIT < RECV_BUFFER_BYTES);
+
+/// One connection.
+pub(crate) struct Link {
+    stream: TcpStream,
+    protocol: http1::Connection,
+    output: Output,
+    timeouts: Timeouts,
+    draining: Cancelled,
+    /// What the peer did wrong in the body of the current request: its answer is due.
+    failure: Option<http1::Error>,
+    /// Ordinal of the current request: bodies of earlier ones read nothing more.
+    exchange: u64,
+    read_timer: Sleep,
+    write_timer: Sleep,
+    /// Since when the present read or write waits; `None` while it does not.
+    read_waits: Option<Instant>,
+    write_waits: Option<Instant>,
+    /// When the head that is being read began.
+    head_since: Option<Instant>,
+}
+
+/// What a connection has for its loop.
+pub(crate) enum Head {
+    /// A request; its body is still to be read.
+    Request(http::Request<()>),
+    /// Something that is none: to be answered, and the last.
+    Rejected(http1::Error),
+    /// Nothing more.
+    Closed,
+}
+
+/// Why nothing was received.
+enum ReceiveError {
+    Gone,
+    TimedOut,
+}
+
+impl Link {
+    pub(crate) fn new(
+        stream: TcpStream,
+        limits: Rc<Limits>,
+        timeouts: Timeouts,
+        draining: &CancelToken,
+    ) -> Self {
+        Self {
+            stream,
+            protocol: http1::Connection::new(limits),
+            output: Output::default(),
+            timeouts,
+            draining: draining.cancelled(),
+            failure: None,
+            exchange: 0,
+            read_timer: time::sleep_until(Instant::FAR_FUTURE),
+            write_timer: time::sleep_until(Instant::FAR_FUTURE),
+            read_waits: None,
+            write_waits: None,
+            head_since: None,
+        }
+    }
+
+    /// Reads the next head. Before it waits for the peer, it lets the peer have all answers so far.
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Head> {
+        loop {
+            let step = match self.protocol.next_event(self.stream.buffered()) {
+                Ok(step) => step,
+                Err(error) => return Poll::Ready(Head::Rejected(error)),
+            };
+            let consumed = step.consumed;
+            match step.event {
+                Some(Event::Request(request)) => {
+                    self.stream.consume(consumed);
+                    self.head_since = None;
+                    self.exchange += 1;
+                    return Poll::Ready(Head::Request(request));
+                }
+                Some(Event::Data(_) | Event::End { .. }) => {
+                    unreachable!("the exchange before was finished with next_cycle")
+                }
+                None => self.stream.consume(consumed),
+            }
+            if ready!(self.poll_flush(cx)).is_err() {
+                return Poll::Ready(Head::Closed);
+            }
+            match ready!(self.poll_receive_head(cx)) {
+                Ok(0) => return Poll::Ready(self.end_of_heads()),
+                Ok(_) => {}
+                Err(ReceiveError::TimedOut) if self.protocol.phase() == Phase::Head => {
+                    return Poll::Ready(Head::Rejected(http1::Error::Timeout));
+                }
+                Err(ReceiveError::TimedOut | ReceiveError::Gone) => {
+                    return Poll::Ready(Head::Closed);
+                }
+            }
+        }
+    }
+
+    /// Receives bytes of a head, or ends the wait for one: at its deadline, or in a drain.
+    fn poll_receive_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ReceiveError>> {
+        if self.protocol.phase() == Phase::Head {
+            let since = *self.head_since.get_or_insert_with(time::now);
+            let deadline = since + self.timeouts.head;
+            return self.poll_receive(cx, |_| deadline);
+        }
+        let idle = self.timeouts.idle;
+        match self.poll_receive(cx, |since| since + idle) {
+            // A drain closes only what waits: bytes that are here are a request, and are served.
+            Poll::Pending => {
+                Pin::new(&mut self.draining).poll(cx).map(|()| Err(ReceiveError::Gone))
+            }
+            received => received,
+        }
+    }
+
+    /// The peer's FIN came while a head was awaited.
+    fn end_of_heads(&mut self) -> Head {
+        match self.protocol.end_of_input(self.stream.buffered()) {
+            Ok(()) | Err(http1::Error::Incomplete) => Head::Closed,
+            Err(error) => Head::Rejected(error),
+        }
+    }
+
+    /// Reads more of the body of request `exchange`: data, then perhaps trailers, then `None`.
+    pub(crate) fn poll_request_body(
+        &mut self,
+        exchange: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if exchange != self.exchange {
+            return Poll::Ready(Some(Err(BodyError::ExchangeOver)));
+        }
+        match ready!(self.poll_body_event(cx)) {
+            Ok(frame) => Poll::Ready(frame.map(Ok)),
+            Err(error) => {
+                if let BodyError::Protocol(error) = error {
+                    self.failure = Some(error);
+                }
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+
+    fn poll_body_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Frame<Bytes>>, BodyError>> {
+        if let Some(error) = self.failure {
+            return Poll::Ready(Err(BodyError::Protocol(error)));
+        }
+        loop {
+            let step = self.protocol.next_event(self.stream.buffered());
+            let step = step.map_err(BodyError::Protocol)?;
+            let consumed = step.consumed;
+            let frame = match step.event {
+                Some(Event::Data(data)) => Some(Some(Frame::data(Bytes::copy_from_slice(data)))),
+                Some(Event::End { trailers }) => Some(trailers.map(Frame::trailers)),
+                Some(Event::Request(_)) => unreachable!("one request at a time"),
+                None => None,
+            };
+            self.stream.consume(consumed);
+            if let Some(frame) = frame {
+                return Poll::Ready(Ok(frame));
+            }
+            if self.protocol.expects_continue() {
+                ready!(self.poll_room(cx)).map_err(|_| BodyError::Disconnected)?;
+                self.protocol.send_continue(self.output.buffer());
+            }
+            // The peer may wait for what is written before it sends more. If it does not take it now, reading goes on.
+            if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
+                return Poll::Ready(Err(BodyError::Disconnected));
+            }
+            let timeout = self.timeouts.body;
+            match ready!(self.poll_receive(cx, |since| since + timeout)) {
+                Ok(0) => {
+                    let ended = self.protocol.end_of_input(self.stream.buffered());
+                    ended.map_err(BodyError::Protocol)?;
+                }
+                Ok(_) => {}
+                Err(ReceiveError::Gone) => return Poll::Ready(Err(BodyError::Disconnected)),
+                Err(ReceiveError::TimedOut) => {
+                    return Poll::Ready(Err(BodyError::Protocol(http1::Error::Timeout)));
+                }
+            }
+        }
+    }
+
+    /// Receives bytes, for as long as `deadline` allows a wait that began at a given moment; 0 is the peer's FIN.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: impl FnOnce(Instant) -> Instant,
+    ) -> Poll<Result<usize, ReceiveError>> {
+        if let Poll::Ready(received) = self.stream.poll_fill(cx) {
+            self.read_waits = None;
+            return Poll::Ready(received.map_err(|_| ReceiveError::Gone));
+        }
+        let since = *self.read_waits.get_or_insert_with(time::now);
+        self.read_timer.reset(deadline(since));
+        ready!(Pin::new(&mut self.read_timer).poll(cx));
+        self.read_waits = None;
+        Poll::Ready(Err(ReceiveError::TimedOut))
+    }
+
+    /// Writes all that there is to write.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.output.is_empty() {
+            let stream = &mut self.stream;
+            match self.output.with_slices(|slices| stream.poll_write(cx, slices)) {
+                Poll::Ready(Ok(count)) => {
+                    self.output.advance(count);
+                    self.write_waits = None;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    let since = *self.write_waits.get_or_insert_with(time::now);
+                    self.write_timer.reset(since + self.timeouts.write);
+                    ready!(Pin::new(&mut self.write_timer).poll(cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes until more may be added.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.output.takes_more() { Poll::Ready(Ok(())) } else { self.poll_flush(cx) }
+    }
+
+    /// Waits until the peer is gone: at its FIN, or only at a reset.
+    pub(crate) fn poll_peer_gone(&self, cx: &mut Context<'_>, fin_counts: bool) -> Poll<()> {
+        if fin_counts { self.stream.poll_peer_closed(cx) } else { self.stream.poll_broken(cx) }
+    }
+
+    /// Discards the rest of the current request's body. False: it is too long, too late or broken.
+    pub(crate) fn poll_discard_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        discarded: &mut usize,
+    ) -> Poll<bool> {
+        while !self.protocol.request_body_done() {
+            let Ok(step) = self.protocol.next_event(self.stream.buffered()) else {
+                return Poll::Ready(false);
+            };
+            let consumed = step.consumed;
+            let moved_on = step.event.is_some() || consumed > 0;
+            self.stream.consume(consumed);
+            *discarded += consumed;
+            if *discarded > DISCARD_BYTES_MAX {
+                return Poll::Ready(false);
+            }
+            if moved_on {
+                continue;
+            }
+            if ready!(self.poll_flush(cx)).is_err() {
+                return Poll::Ready(false);
+            }
+            let linger = self.timeouts.linger;
+            match ready!(self.poll_receive(cx, |since| since + linger)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(false),
+            }
+        }
+        Poll::Ready(true)
+    }
+
+    /// After our FIN: reads and discards until the peer's, so that unread bytes do not turn our close into a reset
+    /// that overtakes the answer (RFC 9112 §9.6). Not for longer than `deadline`.
+    pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        loop {
+            self.stream.consume(self.stream.buffered().len());
+            match ready!(self.poll_receive(cx, |_| deadline)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Whether the peer may still be sending something that nobody will read.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        !self.stream.buffered().is_empty()
+            || matches!(self.protocol.phase(), Phase::Head | Phase::Body | Phase::Closed)
+    }
+
+    /// Sends FIN. False: the connection is gone.
+    pub(crate) fn shutdown_write(&mut self) -> bool {
+        self.stream.shutdown_write().is_ok()
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(self) {
+        self.stream.abort();
+    }
+
+    /// Writes the answer to what the peer did wrong, if there may be one; gives its status.
+    pub(crate) fn reject(&mut self, error: http1::Error, date: &Date) -> Option<StatusCode> {
+        self.protocol.reject(error, date, self.output.buffer()).then(|| error.status())
+    }
+
+    /// What the peer did wrong in the body of the current request.
+    pub(crate) fn failure(&self) -> Option<http1::Error> {
+        self.failure
+    }
+
+    /// Ordinal of the current request.
+    pub(crate) fn exchange(&self) -> u64 {
+        self.exchange
+    }
+
+    /// Whether the client waits for 100 (Continue) before it sends its body.
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.protocol.expects_continue()
+    }
+
+    /// How long the body of the current request is.
+    pub(crate) fn request_body_length(&self) -> BodyLength {
+        self.protocol.request_body_length()
+    }
+
+    /// Makes the current response the last.
+    pub(crate) fn set_close(&mut self) {
+        self.protocol.set_close();
+    }
+
+    /// Writes the head of a response. True: its body is wanted.
+    pub(crate) fn start_response(
+        &mut self,
+        head: &http::response::Parts,
+        length: BodyLength,
+        date: &Date,
+    ) -> Result<bool, UsageError> {
+        let output = self.output.buffer();
+        self.protocol.start_response(head.status, &head.headers, length, date, output)?;
+        Ok(self.protocol.writes_body())
+    }
+
+    /// Writes a piece of a response's body. Where it says `Referenced`, flush and then call
+    /// [`Link::end_piece`].
+    pub(crate) fn send_piece(&mut self, piece: Bytes) -> Result<Piece, UsageError> {
+        if !Output::prefers_reference(piece.len()) {
+            self.protocol.send_data(&piece, self.output.buffer())?;
+            return Ok(Piece::Copied);
+        }
+        self.protocol.data_prefix(piece.len(), self.output.buffer())?;
+        self.output.refer(piece);
+        Ok(Piece::Referenced)
+    }
+
+    /// Writes what stands behind a piece by reference.
+    pub(crate) fn end_piece(&mut self) {
+        self.protocol.data_suffix(self.output.buffer());
+    }
+
+    /// Ends the response.
+    pub(crate) fn finish(&mut self, trailers: Option<&http::HeaderMap>) -> Result<(), UsageError> {
+        self.protocol.finish(trailers, self.output.buffer())
+    }
+
+    /// Whether the connection ends with this response.
+    pub(crate) fn must_close(&self) -> bool {
+        self.protocol.must_close()
+    }
+
+    /// Ready for the next request, if there may be one.
+    pub(crate) fn next_cycle(&mut self) -> bool {
+        self.protocol.next_cycle()
+    }
+}
+
+/// How a piece went into the output.
+pub(crate) enum Piece {
+    Copied,
+    Referenced,
+}

@@ -1,0 +1,314 @@
+//! One connection, from its first byte to its close: the only place that sees both sockets and HTTP.
+//!
+//! ```text
+//!   ┌─► head ──► handler ──► response ──► rest of the request ─┐ keep-alive
+//!   └──────────────────────────────────────────────────────────┘
+//!         │          │            │                │
+//!         ▼          ▼            ▼                ▼
+//!     nothing or   client      client           close, or too
+//!     bad: close   gone: reset gone: reset      much: close
+//! ```
+//!
+//! Nothing is written before something has to be awaited: the answers to a batch of pipelined requests leave in one
+//! write. A connection that never has to wait lets others run after [`BURST_MAX`] exchanges.
+
+use core::cell::RefCell;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::Poll;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{HeaderMap, StatusCode};
+use http_body::{Body as _, Frame};
+use mainspring_executor::net::TcpStream;
+use mainspring_executor::{CancelToken, time};
+
+use crate::body::BoxError;
+use crate::date::DateCache;
+use crate::http1::{BodyLength, UsageError};
+use crate::limits::{BURST_MAX, Limits};
+use crate::link::{Head, Link, Piece};
+use crate::telemetry::Stats;
+use crate::timeouts::Timeouts;
+use crate::{Body, Handler, Incoming, IntoResponse, OnClientFin, Response};
+
+/// What all connections of a server share.
+pub(crate) struct Context<H> {
+    pub(crate) handler: H,
+    pub(crate) limits: Rc<Limits>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) on_client_fin: OnClientFin,
+    pub(crate) draining: CancelToken,
+    pub(crate) date: DateCache,
+    pub(crate) stats: Arc<Stats>,
+}
+
+/// How a connection ends.
+enum End {
+    /// In good order: what was written is delivered, then FIN.
+    Close,
+    /// At once: the peer is gone.
+    Drop,
+    /// By a reset: the peer must see that its response is not whole.
+    Reset,
+}
+
+/// Why a response did not get to its end.
+enum SendError {
+    /// The client is gone, or takes nothing.
+    Disconnected,
+    /// The body failed half way.
+    Body(BoxError),
+    /// The body was not as long as the head said.
+    Usage(UsageError),
+}
+
+type SharedLink = Rc<RefCell<Link>>;
+
+/// Serves one connection to its end.
+pub(crate) async fn serve_connection<H: Handler>(stream: TcpStream, context: Rc<Context<H>>) {
+    let limits = Rc::clone(&context.limits);
+    let link = Link::new(stream, limits, context.timeouts, &context.draining);
+    let link = Rc::new(RefCell::new(link));
+    let end = serve_exchanges(&link, &context).await;
+    if let End::Close = end {
+        close(&link, &context.timeouts).await;
+    }
+    let link = Rc::try_unwrap(link).ok().expect("bodies hold their connection weakly");
+    if let End::Reset = end {
+        link.into_inner().reset();
+    }
+}
+
+/// Serves request after request.
+async fn serve_exchanges<H: Handler>(link: &SharedLink, context: &Context<H>) -> End {
+    for exchange in 1u64.. {
+        let request = match poll_fn(|cx| link.borrow_mut().poll_head(cx)).await {
+            Head::Request(request) => request,
+            Head::Closed => return End::Close,
+            Head::Rejected(error) => {
+                reject(link, context, error);
+                return End::Close;
+            }
+        };
+        context.stats.requests.add(1);
+        let Some(response) = respond(link, context, request).await else {
+            context.stats.handlers_cancelled.add(1);
+            return End::Drop;
+        };
+        if let Some(error) = { link.borrow().failure() } {
+            reject(link, context, error);
+            return End::Close;
+        }
+        if let Err(error) = send(link, context, response).await {
+            return end_of_cut_response(&error);
+        }
+        if !finish_request(link).await {
+            return End::Close;
+        }
+        if exchange % BURST_MAX == 0 {
+            time::yield_now().await;
+        }
+    }
+    unreachable!("nobody serves 2^64 requests")
+}
+
+/// Answers a peer that broke the protocol or was too slow.
+fn reject<H>(link: &SharedLink, context: &Context<H>, error: crate::http1::Error) {
+    context.stats.rejections.add(1);
+    let date = context.date.at(time::now());
+    if let Some(status) = link.borrow_mut().reject(error, &date) {
+        context.stats.count_response(status);
+    }
+}
+
+/// Runs the handler. `None`: the client went away first.
+async fn respond<H: Handler>(
+    link: &SharedLink,
+    context: &Context<H>,
+    request: http::Request<()>,
+) -> Option<Response> {
+    let (exchange, length) = {
+        let link = link.borrow();
+        (link.exchange(), link.request_body_length())
+    };
+    let incoming = match length {
+        BodyLength::Known(0) => Incoming::empty(),
+        _ => Incoming::new(Rc::downgrade(link), exchange, length),
+    };
+    let request = request.map(|()| incoming);
+    let fin_counts = context.on_client_fin == OnClientFin::Cancel;
+    // In an async block, so that a panic before the first await is caught, too. A handler that panicked is not called
+    // again with what it left behind: only with what it shares on purpose.
+    let handler = async { context.handler.call(request).await.into_response() };
+    let mut handler = pin!(AssertUnwindSafe(handler).catch_unwind());
+    let answer = poll_fn(|cx| {
+        if let Poll::Ready(answer) = handler.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        let mut link = link.borrow_mut();
+        // While this handler waits, the clients of earlier ones must not.
+        if let Poll::Ready(Err(_)) = link.poll_flush(cx) {
+            return Poll::Ready(None);
+        }
+        link.poll_peer_gone(cx, fin_counts).map(|()| None)
+    })
+    .await?;
+    Some(answer.unwrap_or_else(|_panic| {
+        // The panic hook has told where and what.
+        context.stats.handler_panics.add(1);
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }))
+}
+
+/// Writes a response; what is small stays in the output until something has to be awaited.
+async fn send<H: Handler>(
+    link: &SharedLink,
+    context: &Context<H>,
+    response: Response,
+) -> Result<(), SendError> {
+    let (head, mut body) = response.into_parts();
+    let length = body.length();
+    // A client that waits for 100 (Continue) must get it before the final head, if the response is made of what the
+    // client has yet to send, as an echo is. Asking for the first frame finds out.
+    let mut first = None;
+    if !body.is_full() && link.borrow().expects_continue() {
+        first = next_frame(link, context, &mut body).await?;
+    }
+    room(link).await?;
+    let Some(body) = start(link, context, &head, length, body)? else {
+        return finish(link, None).await;
+    };
+    let mut body = match body.into_full() {
+        Ok(bytes) => {
+            send_piece(link, bytes).await?;
+            return finish(link, None).await;
+        }
+        Err(body) => body,
+    };
+    loop {
+        let next = match first.take() {
+            Some(frame) => Some(frame),
+            None => next_frame(link, context, &mut body).await?,
+        };
+        let Some(frame) = next else { return finish(link, None).await };
+        match frame.into_data() {
+            Ok(piece) => send_piece(link, piece).await?,
+            Err(frame) => return finish(link, frame.into_trailers().ok()).await,
+        }
+    }
+}
+
+/// Writes the head of a response; gives the body that belongs to it, if the client is to get one.
+fn start<H: Handler>(
+    link: &SharedLink,
+    context: &Context<H>,
+    head: &http::response::Parts,
+    length: BodyLength,
+    body: Body,
+) -> Result<Option<Body>, SendError> {
+    let mut link = link.borrow_mut();
+    if context.draining.is_cancelled() {
+        link.set_close();
+    }
+    let date = context.date.at(time::now());
+    let (started, status, body) = match link.start_response(head, length, &date) {
+        Ok(body_is_wanted) => (body_is_wanted, head.status, body),
+        Err(error) => {
+            tracing::error!("a handler gave a response that cannot be sent: {error}");
+            let (head, body) = StatusCode::INTERNAL_SERVER_ERROR.into_response().into_parts();
+            let started = link.start_response(&head, body.length(), &date);
+            (started.map_err(SendError::Usage)?, head.status, body)
+        }
+    };
+    context.stats.count_response(status);
+    Ok(started.then_some(body))
+}
+
+/// Waits for the next frame of a response's body; meanwhile the client gets what there is, and may leave.
+async fn next_frame<H: Handler>(
+    link: &SharedLink,
+    context: &Context<H>,
+    body: &mut Body,
+) -> Result<Option<Frame<Bytes>>, SendError> {
+    let fin_counts = context.on_client_fin == OnClientFin::Cancel;
+    let frame = poll_fn(|cx| {
+        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+            return Poll::Ready(Ok(frame));
+        }
+        let mut link = link.borrow_mut();
+        if let Poll::Ready(Err(_)) = link.poll_flush(cx) {
+            return Poll::Ready(Err(SendError::Disconnected));
+        }
+        link.poll_peer_gone(cx, fin_counts).map(|()| Err(SendError::Disconnected))
+    })
+    .await?;
+    frame.transpose().map_err(SendError::Body)
+}
+
+async fn finish(link: &SharedLink, trailers: Option<HeaderMap>) -> Result<(), SendError> {
+    room(link).await?;
+    link.borrow_mut().finish(trailers.as_ref()).map_err(SendError::Usage)
+}
+
+async fn send_piece(link: &SharedLink, piece: Bytes) -> Result<(), SendError> {
+    if piece.is_empty() {
+        return Ok(());
+    }
+    room(link).await?;
+    let sent = link.borrow_mut().send_piece(piece).map_err(SendError::Usage)?;
+    if let Piece::Referenced = sent {
+        flush(link).await?;
+        link.borrow_mut().end_piece();
+    }
+    Ok(())
+}
+
+async fn room(link: &SharedLink) -> Result<(), SendError> {
+    let room = poll_fn(|cx| link.borrow_mut().poll_room(cx)).await;
+    room.map_err(|_| SendError::Disconnected)
+}
+
+async fn flush(link: &SharedLink) -> Result<(), SendError> {
+    let flushed = poll_fn(|cx| link.borrow_mut().poll_flush(cx)).await;
+    flushed.map_err(|_| SendError::Disconnected)
+}
+
+/// Gets rid of what the handler left unread. True: the connection is ready for the next request.
+async fn finish_request(link: &SharedLink) -> bool {
+    if link.borrow().must_close() {
+        return false;
+    }
+    let mut discarded = 0;
+    poll_fn(|cx| link.borrow_mut().poll_discard_body(cx, &mut discarded)).await
+        && link.borrow_mut().next_cycle()
+}
+
+/// Delivers what is written, then FIN; and waits for the peer's where a reset could overtake the answer.
+async fn close(link: &SharedLink, timeouts: &Timeouts) {
+    if flush(link).await.is_err() || !link.borrow_mut().shutdown_write() {
+        return;
+    }
+    if link.borrow().is_cut_short() {
+        let deadline = time::now() + timeouts.linger;
+        poll_fn(|cx| link.borrow_mut().poll_linger(cx, deadline)).await;
+    }
+}
+
+/// How to end a connection whose response did not get to its end.
+fn end_of_cut_response(error: &SendError) -> End {
+    match error {
+        // Clients leave; nobody has to look into it.
+        SendError::Disconnected => {
+            tracing::debug!("the client left before its response was whole");
+            return End::Drop;
+        }
+        SendError::Body(error) => tracing::error!("the body of a response failed: {error}"),
+        SendError::Usage(error) => tracing::error!("a response was cut: {error}"),
+    }
+    End::Reset
+}

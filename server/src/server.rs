@@ -1,0 +1,226 @@
+//! `Server`: accepts connections, serves each in a task of its scope, and drains.
+
+use core::pin::pin;
+use core::time::Duration;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures::future::{FutureExt, select_all};
+use mainspring_executor::driver::Exhausted;
+use mainspring_executor::net::TcpListener;
+use mainspring_executor::time::{sleep, timeout};
+use mainspring_executor::{CancelToken, Scope};
+
+use crate::admission::Admission;
+use crate::date::DateCache;
+use crate::limits::{BACKLOG_SWEEP_MAX, CONNECTIONS_MAX, Limits};
+use crate::serve::{Context, serve_connection};
+use crate::telemetry::Stats;
+use crate::timeouts::Timeouts;
+use crate::{Handler, Shutdown, Telemetry};
+
+/// Pause before the next accept when the machine is out of sockets: some will be closed meanwhile.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the end of a client's stream means while its request is being handled.
+///
+/// A client that closes its socket and one that only ends its own side look the same: both send FIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnClientFin {
+    /// It left: the handler is dropped. Few clients end their side and still wait; many leave.
+    #[default]
+    Cancel,
+    /// It may still wait for the answer: only a reset cancels.
+    Finish,
+}
+
+/// An HTTP/1.1 server with one handler for all requests.
+pub struct Server<H> {
+    handler: H,
+    limits: Limits,
+    timeouts: Timeouts,
+    connections_max: usize,
+    on_client_fin: OnClientFin,
+    stats: Option<Arc<Stats>>,
+}
+
+/// What became of the connections of a server that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Connections that were cut: by [`Shutdown::stop_now`], or when the time for the drain was over.
+    pub connections_cut: usize,
+}
+
+impl<H: Handler> Server<H> {
+    /// A server with the default limits and timeouts.
+    pub fn new(handler: H) -> Self {
+        Self {
+            handler,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            connections_max: CONNECTIONS_MAX,
+            on_client_fin: OnClientFin::default(),
+            stats: None,
+        }
+    }
+
+    /// Other limits.
+    ///
+    /// # Panics
+    /// When they contradict each other; see [`Limits::check`].
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        limits.check();
+        self.limits = limits;
+        self
+    }
+
+    /// Other timeouts.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// At most so many connections at once; further ones wait in the kernel's backlog.
+    ///
+    /// # Panics
+    /// At zero.
+    #[must_use]
+    pub fn connections_max(mut self, connections_max: usize) -> Self {
+        assert!(connections_max > 0, "a server without connections serves nobody");
+        self.connections_max = connections_max;
+        self
+    }
+
+    /// What a client's FIN means for its handler.
+    #[must_use]
+    pub fn on_client_fin(mut self, on_client_fin: OnClientFin) -> Self {
+        self.on_client_fin = on_client_fin;
+        self
+    }
+
+    /// Counts into `telemetry`, as one more shard of it.
+    ///
+    /// # Panics
+    /// Outside of a shard.
+    #[must_use]
+    pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
+        self.stats = Some(telemetry.add_shard());
+        self
+    }
+
+    /// Serves until `shutdown` says otherwise: then it accepts no more, closes what is idle, gives what runs
+    /// [`Timeouts::drain`] to end, and cuts the rest. When it returns, no task and no socket of it is left; dropping
+    /// the future has the same effect at once.
+    ///
+    /// # Panics
+    /// Outside of a shard; without listeners.
+    pub async fn serve(self, listeners: Vec<TcpListener>, shutdown: Shutdown) -> Summary {
+        assert!(!listeners.is_empty(), "a server listens somewhere");
+        let admission = Admission::new(self.connections_max);
+        let drain_timeout = self.timeouts.drain;
+        let context = Rc::new(Context {
+            handler: self.handler,
+            limits: Rc::new(self.limits),
+            timeouts: self.timeouts,
+            on_client_fin: self.on_client_fin,
+            draining: shutdown.draining().clone(),
+            date: DateCache::new(),
+            stats: self.stats.unwrap_or_default(),
+        });
+        let connections = Scope::new();
+        {
+            let accepts = listeners
+                .iter()
+                .map(|listener| accept(listener, &connections, &admission, &context).boxed_local());
+            select_all(accepts).await;
+        }
+        // Closing them resets what arrives from now on; what the backlog held was taken.
+        drop(listeners);
+        let left = drain(&connections, drain_timeout, shutdown.stopping()).await;
+        Summary { connections_cut: left }
+    }
+}
+
+/// Accepts connections until the drain begins, and then those that wait already.
+async fn accept<H: Handler>(
+    listener: &TcpListener,
+    connections: &Scope,
+    admission: &Rc<Admission>,
+    context: &Rc<Context<H>>,
+) {
+    let mut draining = context.draining.cancelled();
+    let mut swept = 0;
+    while swept < BACKLOG_SWEEP_MAX {
+        if context.draining.is_cancelled() {
+            swept += 1;
+        }
+        let next = async {
+            let permit = admission.enter().await;
+            (permit, listener.accept().await)
+        };
+        // What can be accepted at once comes first, so that a drain takes what waits already.
+        let mut next = pin!(next.fuse());
+        let (permit, accepted) = futures::select_biased! {
+            next = next => next,
+            () = (&mut draining).fuse() => break,
+        };
+        match accepted {
+            Ok((stream, _peer)) => {
+                context.stats.connections_accepted.add(1);
+                context.stats.connections_open.add(1);
+                let context = Rc::clone(context);
+                // The scope waits for it; its handle has nothing to say.
+                drop(connections.spawn(async move {
+                    let _permit = permit;
+                    let _open = Open(Arc::clone(&context.stats));
+                    serve_connection(stream, context).await;
+                }));
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
+
+/// Counts a connection as open for as long as it lives.
+struct Open(Arc<Stats>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections_open.sub(1);
+    }
+}
+
+/// Lets the machine recover from an accept that failed.
+async fn pause_after(error: &io::Error) {
+    match error.kind() {
+        // That peer gave up; the next one is not concerned.
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {}
+        _ => {
+            let out_of_sockets = Exhausted::is(error);
+            tracing::warn!(out_of_sockets, "accept failed, next try in 100 ms: {error}");
+            sleep(EXHAUSTED_PAUSE).await;
+        }
+    }
+}
+
+/// Waits for the connections; gives how many had to be cut.
+async fn drain(connections: &Scope, drain_timeout: Duration, stopping: &CancelToken) -> usize {
+    let ended = async {
+        while let Err(error) = connections.join().await {
+            // A connection's task catches its handler's panics: this one is ours.
+            tracing::error!("a connection ended badly: {error}");
+        }
+    };
+    let mut stopping = stopping.cancelled();
+    let mut ended = pin!(timeout(drain_timeout, ended).fuse());
+    futures::select_biased! {
+        _ = ended => {}
+        () = (&mut stopping).fuse() => {}
+    }
+    let left = connections.len();
+    connections.cancel();
+    left
+}

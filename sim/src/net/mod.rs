@@ -1,0 +1,375 @@
+//! The network: TCP at the level of streams. Which packet exists, how long it is under way, and what it does where it
+//! arrives. It never looks at the bytes.
+//!
+//! `pipe` is one direction of a connection, `socket` what a host may do with an end, `listener` how connections come to
+//! be. All latencies are drawn in [`Room::delay`]: that is the place for loss, partitions and bandwidth.
+//!
+//! Invariant: a connection lives exactly as long as an owner or an event refers to it.
+
+mod listener;
+mod pipe;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::io::ErrorKind;
+
+pub(crate) use listener::Listener;
+use mainspring_executor::driver::{Instant, Ready, Token};
+use pipe::{Pipe, SEGMENT_BYTES};
+
+use crate::choice::Label;
+use crate::config::WorldConfig;
+use crate::event::{ConnectionId, Event, HostId};
+use crate::room::Room;
+use crate::trace::Kind;
+
+/// Most pieces that one flight is split into.
+const PIECES_MAX: u64 = 4;
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The one that called `connect`.
+    Client,
+    /// The one that called `accept`.
+    Server,
+}
+
+impl Side {
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// A connection: two ends, and a pipe from each to the other.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    ends: [End; 2],
+    pipes: [Pipe; 2],
+    /// Events in the heap that refer to this.
+    event_count: u32,
+    /// When the first SYN was sent, and how often one was.
+    syn_sent: Instant,
+    syn_count: u32,
+    /// The client's port, where it was taken for this connection.
+    ephemeral_port: u16,
+}
+
+impl Connection {
+    fn end(&self, side: Side) -> &End {
+        &self.ends[side as usize]
+    }
+
+    fn end_mut(&mut self, side: Side) -> &mut End {
+        &mut self.ends[side as usize]
+    }
+
+    /// What the end at `side` sends.
+    fn outgoing(&mut self, side: Side) -> &mut Pipe {
+        &mut self.pipes[side as usize]
+    }
+
+    /// What the end at `side` receives.
+    fn incoming(&mut self, side: Side) -> &mut Pipe {
+        &mut self.pipes[side.other() as usize]
+    }
+
+    /// Whether both directions have ended in order.
+    fn is_finished(&self) -> bool {
+        self.pipes.iter().all(Pipe::is_fin_arrived)
+    }
+}
+
+/// One end of a connection, as its host's kernel sees it.
+#[derive(Debug)]
+struct End {
+    /// `None`: no such host. Packets to it vanish.
+    host: Option<HostId>,
+    address: SocketAddr,
+    owner: Owner,
+    state: State,
+    /// Why it broke; told once.
+    error: Option<ErrorKind>,
+}
+
+/// Who holds an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// A program.
+    Program(Token),
+    /// A listener, until it is accepted.
+    Backlog,
+    /// Nobody, or nobody any more: what is left is the kernel's.
+    Nobody,
+}
+
+/// What may move over an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing yet: the SYN has no answer.
+    Connecting,
+    /// Bytes.
+    Established,
+    /// Nothing any more: it was reset from here or from there, or never came to be.
+    Over,
+}
+
+impl Room {
+    /// How long the next packet from one host to another is under way. `to` is `None` for the wide world.
+    fn delay(&mut self, from: HostId, to: Option<HostId>) -> Duration {
+        let span = match to {
+            Some(to) if to == from => self.loopback_span,
+            Some(to) => self.links.get(&(from, to)).copied().unwrap_or(self.link_span),
+            None => self.link_span,
+        };
+        self.choices.duration(from, Label::Latency, span)
+    }
+
+    /// When a packet that leaves `side` now is at the other end.
+    fn arrival(&mut self, id: ConnectionId, side: Side) -> Instant {
+        let connection = &self.connections[id.index()];
+        let from = connection.end(side).host.expect("only hosts send packets");
+        let to = connection.end(side.other()).host;
+        self.now + self.delay(from, to)
+    }
+
+    fn connection(&mut self, id: ConnectionId) -> &mut Connection {
+        &mut self.connections[id.index()]
+    }
+
+    /// Schedules an event that refers to a connection.
+    fn push(&mut self, at: Instant, id: ConnectionId, event: Event) {
+        self.connection(id).event_count += 1;
+        self.events.push(at, event);
+    }
+
+    /// One event of a connection is about to be handled.
+    fn popped(&mut self, id: ConnectionId, side: Side, kind: Kind, number: u64) {
+        let now = self.now;
+        let connection = &mut self.connections[id.index()];
+        connection.event_count -= 1;
+        let host = connection.end(side).host;
+        self.trace.note(now, host, kind, id.index() as u64, number);
+    }
+
+    /// Handles an event of the network.
+    pub(crate) fn handle_packet(&mut self, event: Event) {
+        let id = match event {
+            Event::SynTimer(id) => self.syn_timer_ran_out(id),
+            Event::Syn(id) => self.syn_arrived(id),
+            Event::SynAck(id) => self.syn_ack_arrived(id),
+            Event::Refusal(id) => self.refusal_arrived(id),
+            Event::Flight(id, side) => self.flight_arrived(id, side),
+            Event::Ack(id, side) => self.ack_arrived(id, side),
+            Event::Reset(id, side) => self.reset_arrived(id, side),
+            Event::Job(..) | Event::Spurious(..) | Event::Hook(_) => {
+                unreachable!("not of the network: {event:?}")
+            }
+        };
+        self.release(id);
+    }
+
+    /// Tells the program that owns an end, if one does.
+    fn raise_end(&mut self, id: ConnectionId, side: Side, ready: Ready) {
+        let end = self.connections[id.index()].end(side);
+        if let (Owner::Program(token), Some(host)) = (end.owner, end.host) {
+            self.raise(host, token, ready);
+        }
+    }
+
+    /// Sends what may be sent from `side`.
+    fn pump(&mut self, id: ConnectionId, side: Side) {
+        let now = self.now;
+        let Some(mut left) = self.connection(id).outgoing(side).sendable() else { return };
+        let pieces = self.pieces(id, side);
+        if pieces == 1 && self.connection(id).outgoing(side).join_flight(now, left) {
+            return;
+        }
+        // Whole segments, all of one size but the last.
+        let piece = left.div_ceil(pieces).next_multiple_of(SEGMENT_BYTES);
+        loop {
+            let count = left.min(piece);
+            let arrival = self.arrival(id, side);
+            let at = self.connection(id).outgoing(side).launch(now, arrival, count);
+            self.push(at, id, Event::Flight(id, side));
+            left -= count;
+            if left == 0 {
+                break;
+            }
+        }
+    }
+
+    /// In how many pieces the next flight arrives; 1 also lets it join one that just left.
+    fn pieces(&mut self, id: ConnectionId, side: Side) -> u64 {
+        if !self.config.split_flights {
+            return 1;
+        }
+        let host = self.connections[id.index()].end(side).host;
+        1 + self.choices.choose(host, Label::Pieces, PIECES_MAX)
+    }
+
+    fn flight_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
+        let receiver = sender.other();
+        let connection = self.connection(id);
+        let arrival = connection.outgoing(sender).land();
+        let end = connection.end(receiver);
+        let (owner, state) = (end.owner, end.state);
+        let kind = if arrival.has_fin { Kind::Fin } else { Kind::Bytes };
+        self.popped(id, receiver, kind, arrival.count);
+        if state == State::Over {
+            return id;
+        }
+        if owner == Owner::Nobody && arrival.count > 0 {
+            // RFC 9293 §3.10.7.4: data for a program that is gone is answered with a reset.
+            self.send_reset(id, receiver);
+            return id;
+        }
+        if arrival.count > 0 {
+            self.acknowledge(id, receiver);
+        }
+        let ready = match arrival.has_fin {
+            true => Ready::READABLE | Ready::READ_CLOSED,
+            false => Ready::READABLE,
+        };
+        self.raise_end(id, receiver, ready);
+        id
+    }
+
+    /// Sends an acknowledgement and the state of the window from `receiver`.
+    fn acknowledge(&mut self, id: ConnectionId, receiver: Side) {
+        let at = self.arrival(id, receiver);
+        self.connection(id).incoming(receiver).acknowledge(at);
+        self.arm_ack(id, receiver.other());
+    }
+
+    /// Makes the event of an acknowledgement that `sender` waits for, if it does. All others are taken when it next
+    /// writes: most acknowledgements cost no event.
+    fn arm_ack(&mut self, id: ConnectionId, sender: Side) {
+        if let Some(at) = self.connection(id).outgoing(sender).arm_ack() {
+            self.push(at, id, Event::Ack(id, sender));
+        }
+    }
+
+    fn ack_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
+        self.popped(id, sender, Kind::Ack, 0);
+        self.connection(id).outgoing(sender).ack_event = false;
+        if self.connection(id).end(sender).state == State::Over {
+            return id;
+        }
+        self.settle(id, sender);
+        let pipe = self.connection(id).outgoing(sender);
+        if pipe.write_refused && pipe.is_worth_writing() {
+            pipe.write_refused = false;
+            self.raise_end(id, sender, Ready::WRITABLE);
+        }
+        self.arm_ack(id, sender);
+        id
+    }
+
+    /// Takes the acknowledgements that are there, and sends what they allow.
+    fn settle(&mut self, id: ConnectionId, sender: Side) {
+        let now = self.now;
+        self.connection(id).outgoing(sender).settle(now);
+        self.pump(id, sender);
+    }
+
+    /// Breaks the connection from `side`: what is unsent is dropped, what is under way still arrives before the reset.
+    fn send_reset(&mut self, id: ConnectionId, side: Side) {
+        let arrival = self.arrival(id, side);
+        let connection = self.connection(id);
+        connection.end_mut(side).state = State::Over;
+        connection.incoming(side).discard();
+        let pipe = connection.outgoing(side);
+        pipe.drop_unsent();
+        let at = pipe.in_order(arrival);
+        self.push(at, id, Event::Reset(id, side));
+    }
+
+    fn reset_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
+        let receiver = sender.other();
+        self.popped(id, receiver, Kind::Reset, 0);
+        let connection = self.connection(id);
+        if connection.end(receiver).state == State::Over {
+            return id;
+        }
+        // Linux: after the peer's FIN, a reset means that nobody hears us; before it, that we miss something.
+        let error = match connection.incoming(receiver).is_fin_arrived() {
+            true => ErrorKind::BrokenPipe,
+            false => ErrorKind::ConnectionReset,
+        };
+        self.break_end(id, receiver, error);
+        id
+    }
+
+    /// An end is told that there is no connection.
+    fn break_end(&mut self, id: ConnectionId, side: Side, error: ErrorKind) {
+        let connection = self.connection(id);
+        let end = connection.end_mut(side);
+        end.state = State::Over;
+        end.error = Some(error);
+        connection.outgoing(side).drop_unsent();
+        connection.outgoing(side).discard();
+        let all = Ready::BROKEN | Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED;
+        self.raise_end(id, side, all);
+    }
+
+    /// Forgets a connection that nobody refers to.
+    fn release(&mut self, id: ConnectionId) {
+        let connection = &self.connections[id.index()];
+        let is_held = connection.ends.iter().any(|end| end.owner != Owner::Nobody);
+        if is_held || connection.event_count > 0 {
+            return;
+        }
+        let is_done = |side: Side| {
+            connection.end(side).state == State::Over || !connection.pipes[side as usize].has_work()
+        };
+        assert!(
+            is_done(Side::Client) && is_done(Side::Server),
+            "bytes of a closed connection wait for an event that never comes: {connection:?}"
+        );
+        let connection = self.connections.remove(id.index());
+        let client = connection.end(Side::Client).host.expect("a client is on a host");
+        self.machine_mut(client).ports.give_back(connection.ephemeral_port);
+    }
+
+    /// Which host an address names, seen from `from`; also the address that a connection to it starts from.
+    fn route(&self, from: HostId, ip: Ipv4Addr) -> (Option<HostId>, Ipv4Addr) {
+        // Linux takes the unspecified address for the own host.
+        if ip.is_loopback() || ip.is_unspecified() {
+            return (Some(from), Ipv4Addr::LOCALHOST);
+        }
+        (self.host_at(ip), self.machine(from).ip)
+    }
+}
+
+/// A new connection whose SYN is about to leave.
+fn connecting(
+    config: &WorldConfig,
+    now: Instant,
+    client: (HostId, SocketAddr),
+    server: (Option<HostId>, SocketAddr),
+    ephemeral_port: u16,
+) -> Connection {
+    let pipe = || Pipe::new(config.send_buffer_bytes, config.recv_buffer_bytes);
+    let end = |(host, address)| End {
+        host,
+        address,
+        owner: Owner::Nobody,
+        state: State::Connecting,
+        error: None,
+    };
+    Connection {
+        ends: [end((Some(client.0), client.1)), end(server)],
+        pipes: [pipe(), pipe()],
+        event_count: 0,
+        syn_sent: now,
+        syn_count: 0,
+        ephemeral_port,
+    }
+}

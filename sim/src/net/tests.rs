@@ -1,0 +1,547 @@
+//! The network without programs: calls of two drivers, and the edges that come of them.
+
+use core::time::Duration;
+use std::cell::RefCell;
+use std::io::{ErrorKind, IoSlice};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mainspring_executor::driver::{
+    Driver, Exhausted, Instant, Job, ListenOptions, Outcome, Ready, Token,
+};
+use proptest::prelude::*;
+
+use crate::config::WorldConfig;
+use crate::driver::SimDriver;
+use crate::room::{Room, Step};
+
+/// A server and a client without shards.
+struct Bench {
+    room: Rc<RefCell<Room>>,
+    server: SimDriver,
+    client: SimDriver,
+}
+
+const LATENCY: Duration = Duration::from_millis(1);
+
+impl Bench {
+    fn new(config: WorldConfig) -> Self {
+        Self::seeded(1, config)
+    }
+
+    fn seeded(seed: u64, config: WorldConfig) -> Self {
+        let room = Rc::new(RefCell::new(Room::new(seed, config)));
+        let driver = |name: &str| {
+            let host = room.borrow_mut().add_machine(name);
+            SimDriver::new(&room, host, &Arc::default())
+        };
+        let (server, client) = (driver("server"), driver("client"));
+        Self { room, server, client }
+    }
+
+    fn calm() -> Self {
+        Self::new(WorldConfig::calm())
+    }
+
+    /// Lets everything happen that is to come.
+    fn settle(&self) {
+        self.settle_until(Instant::FAR_FUTURE);
+    }
+
+    fn settle_until(&self, until: Instant) {
+        let room = &mut *self.room.borrow_mut();
+        while let Some(instant) = room.next_instant().filter(|instant| *instant <= until) {
+            room.advance_to(instant);
+            while room.step() == Step::Happened {}
+        }
+    }
+
+    fn pass(&self, duration: Duration) {
+        let until = self.now() + duration;
+        self.settle_until(until);
+        self.room.borrow_mut().advance_to(until);
+    }
+
+    fn now(&self) -> Instant {
+        self.room.borrow().now
+    }
+
+    fn listen(&self) -> Token {
+        let address = "0.0.0.0:80".parse().unwrap();
+        self.server.listen(address, ListenOptions::default()).unwrap()
+    }
+
+    fn connect(&self) -> Token {
+        self.client.connect("10.0.0.1:80".parse().unwrap()).unwrap()
+    }
+
+    /// A connection: the client's end and the server's.
+    fn pair(&self) -> (Token, Token) {
+        let listener = self.listen();
+        let client = self.connect();
+        self.settle();
+        self.client.connect_outcome(client).unwrap();
+        let (server, _) = self.server.accept(listener).unwrap();
+        drain(&self.client);
+        drain(&self.server);
+        (client, server)
+    }
+}
+
+fn drain(driver: &SimDriver) -> Vec<(Token, Ready)> {
+    let mut events = Vec::new();
+    driver.wait(&mut events, None).unwrap();
+    events.iter().map(|event| (event.token, event.ready)).collect()
+}
+
+fn write(driver: &SimDriver, socket: Token, bytes: &[u8]) -> Result<(usize, bool), ErrorKind> {
+    let written = driver.write(socket, &[IoSlice::new(bytes)]);
+    written.map(|transfer| (transfer.count, transfer.exhausted)).map_err(|error| error.kind())
+}
+
+fn read(driver: &SimDriver, socket: Token, size: usize) -> Result<(Vec<u8>, bool), ErrorKind> {
+    let mut buffer = vec![0; size];
+    match driver.read(socket, &mut buffer) {
+        Ok(transfer) => {
+            buffer.truncate(transfer.count);
+            Ok((buffer, transfer.exhausted))
+        }
+        Err(error) => Err(error.kind()),
+    }
+}
+
+fn bytes(text: &str, exhausted: bool) -> Result<(Vec<u8>, bool), ErrorKind> {
+    Ok((text.into(), exhausted))
+}
+
+#[test]
+fn bytes_take_one_latency() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    assert_eq!(write(&bench.client, client, b"hello"), Ok((5, false)));
+    let sent = bench.now();
+    bench.settle_until(sent + (LATENCY - Duration::from_nanos(1)));
+    assert_eq!(read(&bench.server, server, 9), Err(ErrorKind::WouldBlock));
+    bench.settle_until(sent + LATENCY);
+    assert_eq!(drain(&bench.server), [(server, Ready::READABLE)]);
+    assert_eq!(read(&bench.server, server, 3), bytes("hel", false));
+    assert_eq!(read(&bench.server, server, 9), bytes("lo", true));
+    assert_eq!(read(&bench.server, server, 9), Err(ErrorKind::WouldBlock));
+}
+
+#[test]
+fn a_fin_ends_the_stream_and_stays() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    write(&bench.client, client, b"bye").unwrap();
+    bench.client.shutdown_write(client).unwrap();
+    bench.settle();
+    assert_eq!(drain(&bench.server), [(server, Ready::READABLE | Ready::READ_CLOSED)]);
+    assert_eq!(read(&bench.server, server, 9), bytes("bye", false));
+    assert_eq!(read(&bench.server, server, 9), bytes("", false));
+    assert_eq!(read(&bench.server, server, 9), bytes("", false));
+    // The other half is still open.
+    assert_eq!(write(&bench.client, client, b"x"), Err(ErrorKind::BrokenPipe));
+    write(&bench.server, server, b"answer").unwrap();
+    bench.settle();
+    assert_eq!(read(&bench.client, client, 9), bytes("answer", true));
+    bench.server.close(server);
+    bench.settle();
+    assert_eq!(read(&bench.client, client, 9), bytes("", false));
+    bench.client.close(client);
+    bench.settle();
+    assert!(bench.room.borrow().connections.is_empty());
+}
+
+#[test]
+fn a_peer_that_never_reads_stops_the_writer() {
+    let bench = Bench::new(WorldConfig {
+        send_buffer_bytes: 10_000,
+        recv_buffer_bytes: 7_000,
+        ..WorldConfig::calm()
+    });
+    let (client, server) = bench.pair();
+    let mut total = 0;
+    for _ in 0..20 {
+        while let Ok((count, _)) = write(&bench.client, client, &[7; 1000]) {
+            total += count;
+        }
+        bench.settle();
+    }
+    assert_eq!(total, 17_000);
+    // The reader opens the window; the writer learns of it two latencies after it was refused, and not before.
+    drain(&bench.client);
+    assert_eq!(read(&bench.server, server, 7_000).unwrap().0.len(), 7_000);
+    assert_eq!(drain(&bench.client), []);
+    bench.settle();
+    assert_eq!(drain(&bench.client), [(client, Ready::WRITABLE)]);
+    assert_eq!(write(&bench.client, client, &[7; 9000]), Ok((7_000, true)));
+}
+
+#[test]
+fn a_full_write_says_so() {
+    let bench = Bench::new(WorldConfig { send_buffer_bytes: 100, ..WorldConfig::calm() });
+    let (client, _) = bench.pair();
+    assert_eq!(write(&bench.client, client, &[1; 60]), Ok((60, false)));
+    assert_eq!(write(&bench.client, client, &[1; 60]), Ok((40, true)));
+    assert_eq!(write(&bench.client, client, &[1; 60]), Err(ErrorKind::WouldBlock));
+    bench.settle();
+    assert_eq!(drain(&bench.client), [(client, Ready::WRITABLE)]);
+    assert_eq!(write(&bench.client, client, &[1; 60]), Ok((60, false)));
+}
+
+#[test]
+fn closing_with_unread_bytes_resets() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    write(&bench.client, client, b"unread").unwrap();
+    bench.settle();
+    write(&bench.server, server, b"last words").unwrap();
+    bench.server.close(server);
+    bench.settle();
+    let all = Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED | Ready::BROKEN;
+    assert_eq!(drain(&bench.client), [(client, all)]);
+    // What came before the reset is still read; then the reset, once.
+    assert_eq!(read(&bench.client, client, 99), bytes("last words", false));
+    assert_eq!(read(&bench.client, client, 99), Err(ErrorKind::ConnectionReset));
+    assert_eq!(read(&bench.client, client, 99), bytes("", false));
+    assert_eq!(write(&bench.client, client, b"x"), Err(ErrorKind::BrokenPipe));
+    assert_eq!(bench.client.shutdown_write(client).unwrap_err().kind(), ErrorKind::NotConnected);
+}
+
+#[test]
+fn bytes_for_a_closed_socket_are_answered_with_a_reset() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    bench.server.close(server);
+    bench.settle();
+    // Linux takes the first write: only the answer tells that nobody is there.
+    assert_eq!(write(&bench.client, client, b"x"), Ok((1, false)));
+    bench.settle();
+    // After a FIN the error is EPIPE, and a read goes on saying FIN.
+    assert_eq!(read(&bench.client, client, 9), bytes("", false));
+    assert_eq!(write(&bench.client, client, b"x"), Err(ErrorKind::BrokenPipe));
+    bench.client.close(client);
+    assert!(bench.room.borrow().connections.is_empty());
+}
+
+#[test]
+fn a_write_tells_of_a_reset_once() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    bench.server.abort(server);
+    bench.settle();
+    assert_eq!(write(&bench.client, client, b"x"), Err(ErrorKind::ConnectionReset));
+    assert_eq!(write(&bench.client, client, b"x"), Err(ErrorKind::BrokenPipe));
+    assert_eq!(read(&bench.client, client, 9), bytes("", false));
+}
+
+#[test]
+fn an_abort_drops_what_was_not_sent() {
+    let bench = Bench::new(WorldConfig { recv_buffer_bytes: 1000, ..WorldConfig::calm() });
+    let (client, server) = bench.pair();
+    write(&bench.client, client, &[1; 5000]).unwrap();
+    bench.client.abort(client);
+    bench.settle();
+    assert_eq!(read(&bench.server, server, 9000).unwrap().0.len(), 1000);
+    assert_eq!(read(&bench.server, server, 9000), Err(ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn a_close_delivers_what_was_written() {
+    let bench = Bench::new(WorldConfig { recv_buffer_bytes: 1000, ..WorldConfig::calm() });
+    let (client, server) = bench.pair();
+    write(&bench.client, client, &[1; 5000]).unwrap();
+    bench.client.close(client);
+    let mut total = 0;
+    loop {
+        bench.settle();
+        let (bytes, exhausted) = read(&bench.server, server, 300).unwrap();
+        assert!(!exhausted || bytes.len() <= 300);
+        total += bytes.len();
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(total, 5000);
+    bench.server.close(server);
+    bench.settle();
+    assert!(bench.room.borrow().connections.is_empty());
+}
+
+#[test]
+fn nobody_listens() {
+    let bench = Bench::calm();
+    let client = bench.connect();
+    assert_eq!(bench.client.connect_outcome(client).unwrap_err().kind(), ErrorKind::WouldBlock);
+    bench.settle();
+    assert_eq!(bench.now(), Instant::START + 2 * LATENCY);
+    assert!(drain(&bench.client)[0].1.contains(Ready::WRITABLE | Ready::BROKEN));
+    assert_eq!(
+        bench.client.connect_outcome(client).unwrap_err().kind(),
+        ErrorKind::ConnectionRefused
+    );
+    bench.client.close(client);
+    assert!(bench.room.borrow().connections.is_empty());
+}
+
+#[test]
+fn nobody_is_there() {
+    let bench = Bench::calm();
+    let client = bench.client.connect("10.9.9.9:80".parse().unwrap()).unwrap();
+    bench.settle();
+    assert_eq!(bench.now(), Instant::START + Duration::from_secs(127));
+    assert_eq!(bench.client.connect_outcome(client).unwrap_err().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_full_backlog_drops_the_syn_and_the_client_tries_again() {
+    let bench = Bench::calm();
+    let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
+    let listener = bench.server.listen("0.0.0.0:80".parse().unwrap(), options).unwrap();
+    let clients = [bench.connect(), bench.connect(), bench.connect()];
+    bench.pass(Duration::from_millis(900));
+    let outcome = |client: Token| bench.client.connect_outcome(client).map_err(|e| e.kind());
+    assert_eq!(clients.map(outcome), [Ok(()), Ok(()), Err(ErrorKind::WouldBlock)]);
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(outcome(clients[2]), Err(ErrorKind::WouldBlock));
+    bench.server.accept(listener).unwrap();
+    bench.settle();
+    // The first try again, at 1 s, found the backlog full; the second comes at 3 s.
+    assert_eq!(bench.now(), Instant::START + Duration::from_secs(3) + 2 * LATENCY);
+    assert_eq!(outcome(clients[2]), Ok(()));
+}
+
+#[test]
+fn closing_a_listener_resets_its_backlog() {
+    let bench = Bench::calm();
+    let listener = bench.listen();
+    let client = bench.connect();
+    bench.settle();
+    bench.server.close(listener);
+    bench.settle();
+    assert_eq!(
+        bench.client.connect_outcome(client).unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+    bench.client.close(client);
+    assert!(bench.room.borrow().connections.is_empty());
+}
+
+#[test]
+fn a_client_that_gives_up_while_it_connects() {
+    let bench = Bench::calm();
+    let listener = bench.listen();
+    let client = bench.connect();
+    bench.client.close(client);
+    bench.settle();
+    let (server, _) = bench.server.accept(listener).unwrap();
+    assert_eq!(read(&bench.server, server, 9), Err(ErrorKind::ConnectionReset));
+    bench.server.close(server);
+    assert!(bench.room.borrow().connections.is_empty());
+}
+
+#[test]
+fn addresses() {
+    let bench = Bench::calm();
+    let plain = ListenOptions::default();
+    let shared = ListenOptions { reuse_port: true, ..plain };
+    let listen = |address: &str, options| {
+        bench.server.listen(address.parse().unwrap(), options).map_err(|error| error.kind())
+    };
+    listen("10.0.0.1:80", plain).unwrap();
+    assert_eq!(listen("0.0.0.0:80", plain), Err(ErrorKind::AddrInUse));
+    assert_eq!(listen("10.0.0.1:80", shared), Err(ErrorKind::AddrInUse));
+    listen("127.0.0.1:80", plain).unwrap();
+    assert_eq!(listen("10.0.0.2:80", plain), Err(ErrorKind::AddrNotAvailable));
+    let first = listen("0.0.0.0:81", shared).unwrap();
+    listen("0.0.0.0:81", shared).unwrap();
+    bench.server.close(first);
+    listen("0.0.0.0:81", shared).unwrap();
+    let any = listen("0.0.0.0:0", plain).unwrap();
+    assert_eq!(bench.server.local_addr(any).unwrap().to_string(), "0.0.0.0:49152");
+}
+
+#[test]
+fn a_host_reaches_itself() {
+    let bench = Bench::calm();
+    let listener = bench.listen();
+    for (to, from) in [("127.0.0.1:80", "127.0.0.1"), ("10.0.0.1:80", "10.0.0.1")] {
+        bench.server.connect(to.parse().unwrap()).unwrap();
+        bench.settle();
+        let (accepted, peer) = bench.server.accept(listener).unwrap();
+        assert_eq!(peer.ip().to_string(), from);
+        assert_eq!(bench.server.local_addr(accepted).unwrap().to_string(), to);
+    }
+    assert_eq!(bench.now(), Instant::START + Duration::from_micros(80));
+}
+
+#[test]
+fn shared_listeners_each_get_some() {
+    let bench = Bench::calm();
+    let shared = ListenOptions { reuse_port: true, ..ListenOptions::default() };
+    let listen = || bench.server.listen("0.0.0.0:80".parse().unwrap(), shared).unwrap();
+    let listeners = [listen(), listen()];
+    for _ in 0..40 {
+        bench.connect();
+    }
+    bench.settle();
+    let accepted = listeners
+        .map(|listener| core::iter::from_fn(|| bench.server.accept(listener).ok()).count());
+    assert_eq!(accepted[0] + accepted[1], 40);
+    assert!(accepted[0] > 5 && accepted[1] > 5, "{accepted:?}");
+}
+
+#[test]
+fn a_host_runs_out_of_tokens() {
+    let bench = Bench::new(WorldConfig { tokens_max: 2, ..WorldConfig::calm() });
+    let listener = bench.listen();
+    bench.connect();
+    bench.connect();
+    assert!(Exhausted::is(&bench.client.connect("10.0.0.1:80".parse().unwrap()).unwrap_err()));
+    bench.settle();
+    let (first, _) = bench.server.accept(listener).unwrap();
+    assert!(Exhausted::is(&bench.server.accept(listener).unwrap_err()));
+    bench.server.close(first);
+    bench.server.accept(listener).unwrap();
+}
+
+#[test]
+#[should_panic(expected = "token #1.0 is not open")]
+fn a_stale_token_is_caught() {
+    let bench = Bench::calm();
+    bench.listen();
+    let server = bench.server.connect("127.0.0.1:80".parse().unwrap()).unwrap();
+    bench.server.close(server);
+    bench.server.read(server, &mut [0]).ok();
+}
+
+#[test]
+fn an_edge_never_outlives_its_token() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    write(&bench.client, client, b"x").unwrap();
+    bench.settle();
+    bench.server.close(server);
+    let again = bench.server.connect("10.0.0.1:80".parse().unwrap()).unwrap();
+    assert_eq!(again.index, server.index);
+    assert_eq!(drain(&bench.server), []);
+}
+
+#[test]
+fn jobs_take_time_and_places() {
+    let bench = Bench::new(WorldConfig { jobs_max: 1, ..WorldConfig::calm() });
+    let room = &bench.room;
+    let host = room.borrow().host_at("10.0.0.1".parse().unwrap()).unwrap();
+    let put = |bytes: &[u8]| {
+        let mut room = room.borrow_mut();
+        room.machine_mut(host).files.add("/srv/a".into(), bytes, Duration::ZERO);
+    };
+    put(b"hello");
+    let job = bench.server.submit(Job::Open { root: "/srv".into(), path: "a".into() }).unwrap();
+    let second = Job::Open { root: "/srv".into(), path: "a".into() };
+    assert!(Exhausted::is(&bench.server.submit(second).unwrap_err()));
+    assert_eq!(bench.server.collect(job).unwrap_err().kind(), ErrorKind::WouldBlock);
+    bench.settle();
+    assert_eq!(drain(&bench.server), [(job, Ready::READABLE)]);
+    let Outcome::Opened(file) = bench.server.collect(job).unwrap() else { panic!("not opened") };
+    assert_eq!((file.length, file.is_folder), (5, false));
+    let job = bench.server.submit(Job::ReadAt { file: file.token, offset: 2, length: 9 }).unwrap();
+    bench.server.close(file.token);
+    put(b"other");
+    bench.settle();
+    assert_eq!(bench.server.collect(job).unwrap(), Outcome::Bytes(b"llo".to_vec()));
+    let job = bench.server.submit(Job::Open { root: "/srv".into(), path: "b".into() }).unwrap();
+    bench.settle();
+    assert_eq!(bench.server.collect(job).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(room.borrow().leaks(), Vec::<String>::new());
+}
+
+/// One thing that one of two programs does.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Write(bool, usize),
+    Read(bool, usize),
+    Pass(u64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        (any::<bool>(), 1..5000usize).prop_map(|(side, count)| Op::Write(side, count)),
+        (any::<bool>(), 1..5000usize).prop_map(|(side, count)| Op::Read(side, count)),
+        (0..30_000u64).prop_map(Op::Pass),
+    ]
+}
+
+proptest! {
+    /// On a rough network: each direction gives what was put in, in order, never more than the buffers hold, and
+    /// whoever was told to wait is told when to go on.
+    #[test]
+    fn streams_are_streams(seed in any::<u64>(), ops in proptest::collection::vec(op(), 0..200)) {
+        let config = WorldConfig {
+            send_buffer_bytes: 3000,
+            recv_buffer_bytes: 2000,
+            ..WorldConfig::rough()
+        };
+        let bench = Bench::seeded(seed, config);
+        let (client, server) = bench.pair();
+        let ends = [(&bench.client, client), (&bench.server, server)];
+        let mut written = [0_usize; 2];
+        let mut seen = [0_usize; 2];
+        let mut may = [Ready::READABLE | Ready::WRITABLE; 2];
+        let pattern = |position: usize| u8::try_from(position % 251).unwrap();
+        let take = |side: usize, seen: &mut [usize; 2], size: usize| {
+            let read = read(ends[side].0, ends[side].1, size);
+            if let Ok((bytes, _)) = &read {
+                for byte in bytes {
+                    assert_eq!(*byte, pattern(seen[1 - side]));
+                    seen[1 - side] += 1;
+                }
+            }
+            match read {
+                Ok((_, exhausted)) => exhausted,
+                Err(error) => { assert_eq!(error, ErrorKind::WouldBlock); true }
+            }
+        };
+        for op in ops {
+            match op {
+                Op::Write(side, count) => {
+                    let side = usize::from(side);
+                    let bytes: Vec<u8> = (written[side]..written[side] + count).map(pattern).collect();
+                    let exhausted = match write(ends[side].0, ends[side].1, &bytes) {
+                        Ok((count, exhausted)) => { written[side] += count; exhausted }
+                        Err(error) => { prop_assert_eq!(error, ErrorKind::WouldBlock); true }
+                    };
+                    if exhausted { may[side] = may[side].without(Ready::WRITABLE); }
+                }
+                Op::Read(side, count) => {
+                    let side = usize::from(side);
+                    if take(side, &mut seen, count) { may[side] = may[side].without(Ready::READABLE); }
+                }
+                Op::Pass(micros) => bench.pass(Duration::from_micros(micros)),
+            }
+            for side in 0..2 {
+                for (_, ready) in drain(ends[side].0) { may[side] |= ready; }
+                prop_assert!(written[side] - seen[side] <= 5000);
+            }
+        }
+        // Only what was announced is read from here on: an edge that was lost would leave bytes behind.
+        loop {
+            bench.settle();
+            for side in 0..2 {
+                for (_, ready) in drain(ends[side].0) { may[side] |= ready; }
+            }
+            let Some(side) = (0..2).find(|side| may[*side].contains(Ready::READABLE)) else { break };
+            while !take(side, &mut seen, 700) {}
+            may[side] = may[side].without(Ready::READABLE);
+        }
+        prop_assert_eq!(written, seen);
+        for side in 0..2 {
+            for (_, ready) in drain(ends[side].0) { may[side] |= ready; }
+            prop_assert!(may[side].contains(Ready::WRITABLE), "a writer waits for an edge that never came");
+            ends[side].0.close(ends[side].1);
+        }
+        bench.settle();
+        prop_assert!(bench.room.borrow().connections.is_empty());
+    }
+}
