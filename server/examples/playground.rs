@@ -70,7 +70,8 @@ async fn play(request: Request) -> Response {
         },
         (&Method::GET, "stream", Some(count)) => match count.parse::<u32>() {
             Ok(count) => {
-                let pieces = (0..count).map(|n| io::Result::Ok(Bytes::from(format!("chunk {n}\n"))));
+                let pieces =
+                    (0..count).map(|n| io::Result::Ok(Bytes::from(format!("chunk {n}\n"))));
                 Response::new(Body::stream(None, stream::iter(pieces)))
             }
             Err(_) => StatusCode::BAD_REQUEST.into_response(),

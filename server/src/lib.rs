@@ -28,8 +28,8 @@
 //! `link` is what they share. `server` accepts and drains. `handler`, `body` and `response` are what handlers see.
 //! `limits` and `timeouts` hold every bound. `app` is what the binary serves.
 
-pub mod app;
 mod admission;
+pub mod app;
 mod body;
 mod date;
 mod handler;

@@ -47,6 +47,10 @@ pub(crate) struct Link {
 }
 
 /// What a connection has for its loop.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is moved once; a box would be an allocation a request"
+)]
 pub(crate) enum Head {
     /// A request; its body is still to be read.
     Request(http::Request<()>),

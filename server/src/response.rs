@@ -1,8 +1,8 @@
 //! `IntoResponse`: what a handler may give instead of a whole response.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::{Body, Response};
 

@@ -13,7 +13,7 @@ use crate::event::HostId;
 
 /// What a choice is about. Each has a stream of draws of its own for each host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Label {
+pub(crate) enum Label {
     /// Which of the hosts with something to do goes next.
     Host,
     /// Which of the ready tasks of a host is polled next.

@@ -45,7 +45,6 @@ mod schedule;
 mod trace;
 mod world;
 
-pub use choice::Label;
 pub use config::WorldConfig;
 pub use driver::SimDriver;
 pub use failure::{Failure, FailureKind, Report};

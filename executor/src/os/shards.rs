@@ -27,7 +27,9 @@ where
 {
     let run_one = |index: usize| -> io::Result<T> {
         let shard = Shard::new(Rc::new(OsDriver::new()?));
-        shard.run(main(index))
+        // Inside the shard already, so that `main` may open sockets before its first await.
+        let main = shard.enter(|| main(index));
+        shard.run(main)
     };
     let run_one = &run_one;
     thread::scope(|threads| {

@@ -247,6 +247,24 @@ fn an_abort_drops_what_was_not_sent() {
     assert_eq!(read(&bench.server, server, 9000), Err(ErrorKind::ConnectionReset));
 }
 
+/// Whatever the latencies: what left before the reset is there before the reset.
+#[test]
+fn a_reset_overtakes_nothing() {
+    for seed in 0..100 {
+        let faults =
+            WorldConfig { short_writes: false, short_reads: false, ..WorldConfig::rough() };
+        let bench = Bench::seeded(seed, faults);
+        let (client, server) = bench.pair();
+        write(&bench.client, client, &[1; 5000]).unwrap();
+        bench.pass(Duration::from_micros(10));
+        write(&bench.client, client, &[2; 5000]).unwrap();
+        bench.client.abort(client);
+        bench.settle();
+        assert_eq!(read(&bench.server, server, 20_000).unwrap().0.len(), 10_000, "seed {seed}");
+        assert_eq!(read(&bench.server, server, 9), Err(ErrorKind::ConnectionReset));
+    }
+}
+
 #[test]
 fn a_close_delivers_what_was_written() {
     let bench = Bench::new(WorldConfig { recv_buffer_bytes: 1000, ..WorldConfig::calm() });

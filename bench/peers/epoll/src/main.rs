@@ -27,8 +27,7 @@ const PLAINTEXT: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nserver
     content-length: 13\r\ndate: Sat, 21 Nov 2026 12:00:00 GMT\r\n\r\nHello, World!";
 const JSON: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserver: peer-epoll\r\n\
     content-length: 27\r\ndate: Sat, 21 Nov 2026 12:00:00 GMT\r\n\r\n{\"message\":\"Hello, World!\"}";
-const ECHO: &[u8] =
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\nserver: peer-epoll\r\n\
+const ECHO: &[u8] = b"HTTP/1.1 200 OK\r\nserver: peer-epoll\r\n\
     date: Sat, 21 Nov 2026 12:00:00 GMT\r\ncontent-length: ";
 const NOT_FOUND: &[u8] =
     b"HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\nserver: peer-epoll\r\n\

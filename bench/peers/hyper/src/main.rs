@@ -65,24 +65,22 @@ async fn route(request: Request<Incoming>) -> Result<Response<Body>, Infallible>
                 Err(_) => full(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", Bytes::new()),
             }
         }
-        (&Method::POST, "/echo") => {
-            respond(StatusCode::OK, "application/octet-stream", Either::Right(request.into_body()))
-        }
+        (&Method::POST, "/echo") => respond(StatusCode::OK, Either::Right(request.into_body())),
         _ => full(StatusCode::NOT_FOUND, "text/plain", Bytes::from_static(b"not found")),
     };
     Ok(response)
 }
 
 fn full(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Body> {
-    respond(status, content_type, Either::Left(Full::new(body)))
+    let mut response = respond(status, Either::Left(Full::new(body)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
 /// hyper adds `Content-Length` and `Date` itself.
-fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+fn respond(status: StatusCode, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(SERVER, HeaderValue::from_static("peer-hyper"));
+    response.headers_mut().insert(SERVER, HeaderValue::from_static("peer-hyper"));
     response
 }
