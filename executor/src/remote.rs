@@ -60,7 +60,7 @@ impl Remote {
     }
 
     /// Whether tasks wait here.
-    pub(crate) fn is_pending(&self) -> bool {
+    fn is_pending(&self) -> bool {
         self.pending.load(SeqCst)
     }
 

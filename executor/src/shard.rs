@@ -164,10 +164,11 @@ impl Shard {
     }
 
     /// When this shard has something to do by itself: [`Instant::START`] if at once, else at its next deadline.
-    /// `None`: only an edge or a wake from another thread brings it on.
+    /// Later or `None`: before that only an edge or a wake from elsewhere brings it on, and from here to the next turn
+    /// such a wake calls [`Unpark::unpark`](crate::driver::Unpark::unpark).
     #[must_use]
     pub fn next_wake(&self) -> Option<Instant> {
-        if self.core().has_ready_task() {
+        if !self.core().queue.borrow().is_empty() || !self.core().remote.start_sleep() {
             return Some(Instant::START);
         }
         self.core().timers.borrow().next_deadline()
@@ -203,10 +204,6 @@ impl Drop for Owner {
 impl Core {
     pub(crate) fn now(&self) -> Instant {
         self.now.get()
-    }
-
-    fn has_ready_task(&self) -> bool {
-        !self.queue.borrow().is_empty() || self.remote.is_pending()
     }
 
     /// Makes a task and puts it into the queue.
@@ -259,6 +256,7 @@ impl Core {
         let may_sleep =
             mode == Turn::Wait && self.queue.borrow().is_empty() && self.remote.start_sleep();
         if !may_sleep {
+            self.remote.end_sleep();
             return self.driver.wait(events, Some(Instant::START));
         }
         let until = self.timers.borrow().next_deadline();

@@ -130,6 +130,8 @@ impl<H: Handler> Server<H> {
             date: DateCache::new(),
             stats: self.stats.unwrap_or_default(),
         });
+        let signals = Scope::new();
+        drop(signals.spawn(shutdown.clone().obey_signals()));
         let connections = Scope::new();
         {
             let accepts = listeners
@@ -139,6 +141,7 @@ impl<H: Handler> Server<H> {
         }
         // Closing them resets what arrives from now on; what the backlog held was taken.
         drop(listeners);
+        tracing::info!(connections = connections.len(), "draining: what runs may end");
         let left = drain(&connections, drain_timeout, shutdown.stopping()).await;
         Summary { connections_cut: left }
     }

@@ -1,15 +1,19 @@
 //! `Shutdown`: how a server is told to end, in two steps.
 
+use core::cell::Cell;
+use core::fmt;
 use std::io;
+use std::rc::Rc;
 
+use mainspring_executor::CancelToken;
 use mainspring_executor::signal::Signals;
-use mainspring_executor::{CancelToken, spawn};
 
 /// Two flags for one or more servers of a shard: finish what runs, and stop now. Clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Shutdown {
     drain: CancelToken,
     now: CancelToken,
+    signals: Rc<Cell<Option<Signals>>>,
 }
 
 impl Shutdown {
@@ -19,7 +23,8 @@ impl Shutdown {
         Self::default()
     }
 
-    /// Obeys SIGINT and SIGTERM: the first drains, the second stops now.
+    /// Obeys SIGINT and SIGTERM as well, from now until the end of the server that it is given to first: the first
+    /// signal drains, the second stops now.
     ///
     /// # Errors
     /// Where the machine cannot watch signals.
@@ -28,21 +33,24 @@ impl Shutdown {
     /// Outside of a shard.
     pub fn on_signals() -> io::Result<Self> {
         let shutdown = Self::new();
-        let mut signals = Signals::subscribe()?;
-        let flags = shutdown.clone();
-        // It ends with its shard: there is no earlier moment from which signals should kill again.
-        drop(spawn(async move {
-            while let Ok(signal) = signals.next().await {
-                if flags.drain.is_cancelled() {
-                    tracing::warn!(?signal, "stopping now");
-                    flags.stop_now();
-                } else {
-                    tracing::info!(?signal, "draining: no new connections, finishing what runs");
-                    flags.drain();
-                }
-            }
-        }));
+        shutdown.signals.set(Some(Signals::subscribe()?));
         Ok(shutdown)
+    }
+
+    /// Turns signals into flags, if there is a subscription.
+    pub(crate) async fn obey_signals(self) {
+        let Some(mut signals) = self.signals.take() else { return };
+        let mut is_first = true;
+        while let Ok(signal) = signals.next().await {
+            if is_first {
+                tracing::debug!(?signal, "draining");
+                self.drain();
+            } else {
+                tracing::warn!(?signal, "stopping now");
+                self.stop_now();
+            }
+            is_first = false;
+        }
     }
 
     /// Asks for a drain: accept no more, close what is idle, finish what runs.
@@ -62,5 +70,11 @@ impl Shutdown {
 
     pub(crate) fn stopping(&self) -> &CancelToken {
         &self.now
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shutdown(drain: {:?}, now: {:?})", self.drain, self.now)
     }
 }

@@ -201,7 +201,6 @@ fn a_signal_ends_who_did_not_subscribe() {
 }
 
 #[test]
-#[ignore = "needs Shard::next_wake to say that the shard sleeps; without it a wake from another shard is not announced"]
 fn a_wake_from_another_host_is_taken_at_once() {
     let world = World::new(1, WorldConfig::calm());
     let (left, right) = (world.host("left"), world.host("right"));

@@ -1,2 +1,12 @@
-//! Stub.
+//! The suites that run the server in the simulator, and what they are made of.
+//!
+//! This package is the only one that knows all the others. `scenario` says what a scenario is and runs it twice;
+//! `scenarios` are the scenarios; `client` is a client that shares no code with the server, so that both cannot be
+//! wrong in the same way; `fuzz` holds the bodies of the fuzz targets.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
 pub mod fuzz;
+pub mod scenario;
+pub mod scenarios;

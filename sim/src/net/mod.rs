@@ -295,6 +295,7 @@ impl Room {
         let receiver = sender.other();
         self.popped(id, receiver, Kind::Reset, 0);
         let connection = self.connection(id);
+        assert!(connection.outgoing(sender).is_landed(), "a reset overtakes nothing");
         if connection.end(receiver).state == State::Over {
             return id;
         }

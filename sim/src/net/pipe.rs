@@ -279,6 +279,11 @@ impl Pipe {
         self.acks.push_back(Ack { at: self.last_ack, acked: self.arrived, edge });
     }
 
+    /// Whether nothing is on the wire.
+    pub(crate) fn is_landed(&self) -> bool {
+        self.flights.is_empty()
+    }
+
     /// Nobody will read any more: the bytes are dropped, flights still land.
     pub(crate) fn discard(&mut self) {
         self.dead = true;
@@ -405,6 +410,20 @@ mod tests {
 
     #[test]
     fn a_window_opens_only_when_it_is_news() {
+        let mut pipe = Pipe::new(100, 100);
+        pipe.write(&[0; 60]);
+        send_all(&mut pipe);
+        pipe.land();
+        pipe.acknowledge(Instant::START);
+        // The sender knows of 40: less than twice that is no news, twice that is.
+        pipe.read(&mut [0; 39]);
+        assert!(!pipe.is_window_news());
+        pipe.read(&mut [0; 1]);
+        assert!(pipe.is_window_news());
+    }
+
+    #[test]
+    fn a_shut_window_opens_by_half_a_buffer_or_a_segment() {
         let mut pipe = Pipe::new(100, 100);
         pipe.write(&[0; 100]);
         send_all(&mut pipe);

@@ -1,0 +1,191 @@
+//! What a scenario is, and how it is judged: run twice with the same seed, it must hold, leave nothing, and leave the
+//! same trace.
+
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+
+use mainspring_executor::Instant;
+use mainspring_sim::{World, first_divergence};
+
+/// A program for a simulated machine room, with what must hold of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// By which it is called.
+    pub name: &'static str,
+    /// What it shows, in a sentence.
+    pub about: &'static str,
+    /// It carries a bug on purpose, and shows that the suite finds such bugs: its runs must fail.
+    pub is_planted: bool,
+    /// Runs it once.
+    pub body: fn(&mut Setup) -> Result<Run, String>,
+}
+
+/// What a run gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Decides all that the scenario leaves open.
+    pub seed: u64,
+    /// Whether to keep the text of the trace.
+    pub record: bool,
+}
+
+/// What a run that held says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Of everything that happened.
+    pub trace_hash: u64,
+    /// When it ended.
+    pub virtual_end: Instant,
+    /// Turns and network events.
+    pub event_count: u64,
+    /// Requests that were answered.
+    pub request_count: u64,
+    /// Everything that happened, if it was recorded.
+    pub trace: Vec<String>,
+}
+
+/// A run that did not hold. Its text ends with the line that repeats it.
+#[derive(Clone, Debug)]
+pub struct ScenarioFailure {
+    /// The scenario's name.
+    pub scenario: &'static str,
+    /// The seed that shows it.
+    pub seed: u64,
+    /// What went wrong.
+    pub message: String,
+}
+
+impl fmt::Display for ScenarioFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scenario, seed, message } = self;
+        writeln!(f, "{scenario} failed with seed {seed}: {}", message.trim_end())?;
+        write!(
+            f,
+            "replay: cargo run --release --bin scenarios -- replay --scenario {scenario} --seed {seed} --trace"
+        )
+    }
+}
+
+impl core::error::Error for ScenarioFailure {}
+
+/// Ends a run: it must have gone to its end, and have left nothing behind.
+///
+/// # Errors
+/// Why it did not hold.
+pub fn conclude(world: &World, request_count: u64) -> Result<Run, String> {
+    let report = world.run().map_err(|failure| failure.to_string())?;
+    let leaks = world.leaks();
+    if !leaks.is_empty() {
+        return Err(format!("leak: still alive after the end:\n  {}", leaks.join("\n  ")));
+    }
+    Ok(Run {
+        trace_hash: report.trace_hash,
+        virtual_end: report.at,
+        event_count: report.event_count,
+        request_count,
+        trace: world.trace(),
+    })
+}
+
+impl Scenario {
+    /// Runs it once.
+    ///
+    /// # Errors
+    /// When it does not hold.
+    pub fn run(&self, seed: u64, record: bool) -> Result<Run, ScenarioFailure> {
+        let body = self.body;
+        // A panic outside of any task is a failure of this seed, not the end of a sweep.
+        let ran = std::panic::catch_unwind(|| body(&mut Setup { seed, record }));
+        let ran = ran.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(format!("panic: {}", text.unwrap_or("without words")))
+        });
+        ran.map_err(|message| ScenarioFailure { scenario: self.name, seed, message })
+    }
+
+    /// Runs it twice, and compares.
+    ///
+    /// # Errors
+    /// When it does not hold, or the runs differ; then with the first event that does.
+    pub fn run_twice(&self, seed: u64) -> Result<Run, ScenarioFailure> {
+        let first = self.run(seed, false)?;
+        let second = self.run(seed, false)?;
+        if first == second {
+            return Ok(first);
+        }
+        let message = match (self.run(seed, true), self.run(seed, true)) {
+            (Ok(first), Ok(second)) => match first_divergence(&first.trace, &second.trace) {
+                Some(divergence) => format!("two runs differ: {divergence}"),
+                None => "two runs differed, two recorded ones did not".to_owned(),
+            },
+            _ => "two runs differed, and recorded ones do not hold".to_owned(),
+        };
+        Err(ScenarioFailure { scenario: self.name, seed, message })
+    }
+
+    /// Runs each seed of a range twice, on all cores.
+    #[must_use]
+    pub fn sweep(&self, seeds: Range<u64>) -> Sweep {
+        let next = AtomicU64::new(seeds.start);
+        let total = Mutex::new(Sweep::default());
+        let workers = std::thread::available_parallelism().map_or(1, core::num::NonZeroUsize::get);
+        std::thread::scope(|threads| {
+            for _ in 0..workers {
+                threads.spawn(|| {
+                    let mut part = Sweep::default();
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= seeds.end {
+                            break;
+                        }
+                        part.add(self.run_twice(seed));
+                    }
+                    total.lock().expect("no worker panics with it").merge(part);
+                });
+            }
+        });
+        let mut total = total.into_inner().expect("no worker panics with it");
+        total.failures.sort_by_key(|failure| failure.seed);
+        total
+    }
+}
+
+/// What became of many seeds.
+#[derive(Clone, Debug, Default)]
+pub struct Sweep {
+    /// Seeds that were run, each of them twice.
+    pub seed_count: u64,
+    /// Requests that were answered, in the first run of each seed.
+    pub request_count: u64,
+    /// Turns and network events, in the first run of each seed.
+    pub event_count: u64,
+    /// By seed.
+    pub failures: Vec<ScenarioFailure>,
+    /// All hashes together, whatever the order of the seeds: equal for equal sweeps.
+    pub hash: u64,
+}
+
+impl Sweep {
+    fn add(&mut self, result: Result<Run, ScenarioFailure>) {
+        self.seed_count += 1;
+        match result {
+            Ok(run) => {
+                self.request_count += run.request_count;
+                self.event_count += run.event_count;
+                self.hash = self.hash.wrapping_add(run.trace_hash);
+            }
+            Err(failure) => self.failures.push(failure),
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.seed_count += other.seed_count;
+        self.request_count += other.request_count;
+        self.event_count += other.event_count;
+        self.hash = self.hash.wrapping_add(other.hash);
+        self.failures.extend(other.failures);
+    }
+}

@@ -1,0 +1,116 @@
+//! A hundred clients with ten requests each, over a network where nothing is lost and everything else goes wrong.
+
+use core::cell::Cell;
+use core::time::Duration;
+use std::rc::Rc;
+
+use http::{Method, StatusCode};
+use mainspring::{IntoResponse, Request, Response, Server};
+use mainspring_executor::random;
+use mainspring_executor::time::sleep;
+use mainspring_sim::{Host, World, WorldConfig};
+
+use super::{PORT, drain, serve};
+use crate::client::{Client, chunked};
+use crate::scenario::{Run, Scenario, Setup, conclude};
+
+const HOSTS: u64 = 10;
+const CLIENTS_PER_HOST: u64 = 10;
+const REQUESTS_PER_CLIENT: u64 = 10;
+
+/// See the file.
+pub(super) const CROWD: Scenario = Scenario {
+    name: "crowd",
+    about: "100 clients, 10 keep-alive requests each, drawn latency, order, short reads and writes",
+    is_planted: false,
+    body: run,
+};
+
+fn run(setup: &mut Setup) -> Result<Run, String> {
+    let world = World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
+    let server = world.host("server");
+    serve(&server, || Server::new(answer));
+    let clients_left = Rc::new(Cell::new(HOSTS * CLIENTS_PER_HOST));
+    for number in 0..HOSTS {
+        let host = world.host(&format!("clients-{number}"));
+        for _ in 0..CLIENTS_PER_HOST {
+            host.run(client(server.clone(), Rc::clone(&clients_left)));
+        }
+    }
+    conclude(&world, HOSTS * CLIENTS_PER_HOST * REQUESTS_PER_CLIENT)
+}
+
+/// What the server does.
+async fn answer(request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    match (request.method(), path.split_once("/sleep/")) {
+        (&Method::POST, None) => Response::new(request.into_body().into()),
+        (_, Some((_, micros))) => {
+            let micros = micros.parse().expect("clients of this scenario ask in numbers");
+            sleep(Duration::from_micros(micros)).await;
+            path.into_response()
+        }
+        (&Method::GET | &Method::HEAD, None) => path.into_response(),
+        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    }
+}
+
+async fn client(server: Host, clients_left: Rc<Cell<u64>>) {
+    let mut client = Client::connect(server.address(PORT)).await.expect("the server listens");
+    for number in 0..REQUESTS_PER_CLIENT {
+        exchange(&mut client, number).await;
+        if random().is_multiple_of(4) {
+            sleep(Duration::from_micros(random() % 50_000)).await;
+        }
+    }
+    drop(client);
+    clients_left.set(clients_left.get() - 1);
+    if clients_left.get() == 0 {
+        drain(&server);
+    }
+}
+
+/// One request of a drawn kind; its answer must be right to the byte.
+async fn exchange(client: &mut Client, number: u64) {
+    let tag = random() % 1_000_000;
+    let get = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nHost: crowd\r\n\r\n");
+    let (request, to_head, body) = match random() % 5 {
+        0 => {
+            let path = format!("/item/{number}/{tag}");
+            (get("GET", &path).into_bytes(), false, path.into_bytes())
+        }
+        1 => (get("HEAD", &format!("/item/{tag}")).into_bytes(), true, Vec::new()),
+        2 => {
+            let path = format!("/sleep/{}", tag % 10_000);
+            (get("GET", &path).into_bytes(), false, path.into_bytes())
+        }
+        kind => {
+            let body = drawn_bytes(usize::try_from(random() % 3_000).expect("it fits"));
+            (post(&body, kind == 3), false, body)
+        }
+    };
+    let answer = client.exchange(&request, to_head).await.expect("an answer to each request");
+    assert_eq!(answer.status, 200, "request {number} was {:?}", String::from_utf8_lossy(&request));
+    assert_eq!(answer.body, body, "request {number} was {:?}", String::from_utf8_lossy(&request));
+    assert!(answer.field("date").is_some(), "every answer has a date");
+}
+
+fn post(body: &[u8], with_length: bool) -> Vec<u8> {
+    let head = "POST /echo HTTP/1.1\r\nHost: crowd\r\n";
+    if with_length {
+        let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
+        return [head.as_bytes(), body].concat();
+    }
+    let head = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+    [head.into_bytes(), chunked(body, 700)].concat()
+}
+
+/// Bytes that differ from request to request, so that a mix-up shows.
+fn drawn_bytes(length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&random().to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}

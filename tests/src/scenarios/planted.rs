@@ -1,0 +1,139 @@
+//! Three bugs on purpose. Each must be found, and its report must say enough to find it by: a suite that lets them pass
+//! would let others pass.
+
+use core::cell::Cell;
+use core::future::{pending, poll_fn};
+use core::task::Poll;
+use core::time::Duration;
+use std::rc::Rc;
+
+use mainspring::{IntoResponse, Request, Response, Server};
+use mainspring_executor::driver::ListenOptions;
+use mainspring_executor::net::{TcpListener, TcpStream};
+use mainspring_executor::time::sleep;
+use mainspring_executor::{Scope, spawn};
+use mainspring_sim::{Host, World, WorldConfig};
+
+use super::{PORT, drain, serve};
+use crate::client::Client;
+use crate::scenario::{Run, Scenario, Setup, conclude};
+
+/// A handler that leaves a task behind.
+pub(super) const LEAK: Scenario = Scenario {
+    name: "planted-leak",
+    about: "planted: a handler spawns a task that outlives its request, with a socket",
+    is_planted: true,
+    body: |setup| one_request(setup, leak),
+};
+
+/// A handler that waits for something that never wakes it.
+pub(super) const LOST_WAKE: Scenario = Scenario {
+    name: "planted-lost-wake",
+    about: "planted: a flag that is set without waking who waits for it",
+    is_planted: true,
+    body: |setup| one_request(setup, lost_wake),
+};
+
+/// A server that answers in the order in which its handlers end.
+pub(super) const WRONG_ORDER: Scenario = Scenario {
+    name: "planted-wrong-order",
+    about: "planted: a server that answers pipelined requests in the order in which they end",
+    is_planted: true,
+    body: wrong_order,
+};
+
+/// One request to a server with `handler`; then the server drains.
+fn one_request<F>(setup: &mut Setup, handler: impl Fn(Host) -> F + 'static) -> Result<Run, String>
+where
+    F: Future<Output = Response> + 'static,
+{
+    let world = World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
+    let server = world.host("server");
+    let handler = Rc::new(handler);
+    let on = server.clone();
+    serve(&server, move || Server::new(move |_: Request| handler(on.clone())));
+    world.host("client").run(async move {
+        let mut client = Client::connect(server.address(PORT)).await.expect("the server listens");
+        let answer = client.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false).await;
+        assert_eq!(answer.expect("an answer").status, 200);
+        drain(&server);
+    });
+    conclude(&world, 1)
+}
+
+async fn leak(server: Host) -> Response {
+    let listener = TcpListener::bind(server.address(1234), ListenOptions::default());
+    // The bug: nobody holds it, nobody ends it.
+    drop(spawn(async move {
+        let _listener = listener;
+        pending::<()>().await;
+    }));
+    "looks fine".into_response()
+}
+
+async fn lost_wake(_: Host) -> Response {
+    let flag = Rc::new(Cell::new(false));
+    let setter = Rc::clone(&flag);
+    let set = spawn(async move {
+        sleep(Duration::from_millis(1)).await;
+        // The bug: whoever waits for it is not told.
+        setter.set(true);
+    });
+    let wait = spawn(poll_fn(move |_| if flag.get() { Poll::Ready(()) } else { Poll::Pending }));
+    set.await.expect("no panic");
+    wait.await.expect("no panic");
+    "never said".into_response()
+}
+
+fn wrong_order(setup: &mut Setup) -> Result<Run, String> {
+    let world = World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
+    let server = world.host("server");
+    server.run(answer_as_they_end());
+    world.host("client").run(async move {
+        let mut client = Client::connect(server.address(PORT)).await.expect("the server listens");
+        let request = |delay| format!("GET /{delay} HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.send((request(9) + &request(1)).as_bytes()).await.expect("the server reads");
+        for expected in ["9", "1"] {
+            let answer = client.answer(false).await.expect("an answer");
+            let body = String::from_utf8_lossy(&answer.body);
+            assert_eq!(body, expected, "answers come in the order of their requests");
+        }
+    });
+    conclude(&world, 2)
+}
+
+/// Serves one connection with two requests, `GET /MS`, each answered after so many milliseconds.
+async fn answer_as_they_end() {
+    let listener = TcpListener::bind(([0, 0, 0, 0], PORT).into(), ListenOptions::default());
+    let (stream, _) = listener.expect("a free port").accept().await.expect("a client");
+    let stream = Rc::new(Cell::new(Some(stream)));
+    let answers = Scope::new();
+    let mut requests = read_requests(&stream).await;
+    for path in requests.drain(..) {
+        let stream = Rc::clone(&stream);
+        drop(answers.spawn(async move {
+            sleep(Duration::from_millis(path.parse().expect("a number"))).await;
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
+            // The bug: nothing says whose turn it is.
+            let mut taken = stream.take().expect("answers are short");
+            taken.write_all(answer.as_bytes()).await.expect("the client reads");
+            stream.set(Some(taken));
+        }));
+    }
+    answers.join().await.expect("no answer panics");
+}
+
+/// The paths of two requests.
+async fn read_requests(stream: &Cell<Option<TcpStream>>) -> Vec<String> {
+    let mut reader = stream.take().expect("nobody else has it");
+    loop {
+        let text = String::from_utf8_lossy(reader.buffered()).into_owned();
+        if text.matches("\r\n\r\n").count() == 2 {
+            reader.consume(reader.buffered().len());
+            stream.set(Some(reader));
+            let heads = text.split("\r\n\r\n").filter(|head| !head.is_empty());
+            return heads.map(|head| head[5..6].to_owned()).collect();
+        }
+        assert!(reader.fill().await.expect("the client sends") > 0, "two requests come");
+    }
+}
