@@ -2,24 +2,14 @@
 //!
 //! A handler is an `async fn` from [`Request`] to something that becomes a [`Response`]:
 //!
-//! ```
-//! use mainspring::{Request, Response, Server, Shutdown};
-//! use mainspring_executor::{Shard, net::TcpListener, os::OsDriver, spawn, time::sleep};
-//! # use core::time::Duration;
+//! ```no_run
+//! use mainspring::{Request, Server};
 //!
 //! async fn hello(request: Request) -> String {
 //!     format!("Hello from {}\n", request.uri().path())
 //! }
 //!
-//! let shard = Shard::new(std::rc::Rc::new(OsDriver::new()?));
-//! shard.run(async {
-//!     let listener = TcpListener::bind("127.0.0.1:0".parse().expect("an address"), Default::default())?;
-//!     let shutdown = Shutdown::new(); // or Shutdown::on_signals()
-//! #   let stop = shutdown.clone();
-//! #   spawn(async move { sleep(Duration::from_millis(5)).await; stop.drain() });
-//!     Server::new(hello).serve(vec![listener], shutdown).await;
-//!     Ok::<(), std::io::Error>(())
-//! })??;
+//! Server::new(hello).run(([127, 0, 0, 1], 8080).into())?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -27,6 +17,8 @@
 //! `http1` is the protocol, without I/O and without a clock. `serve` joins it with a socket, one connection at a time;
 //! `link` is what they share. `server` accepts and drains. `handler`, `body` and `response` are what handlers see.
 //! `limits` and `timeouts` hold every bound. `app` is what the binary serves.
+
+#![forbid(unsafe_code)]
 
 mod admission;
 pub mod app;

@@ -1,5 +1,6 @@
 //! `Server`: accepts connections, serves each in a task of its scope, and drains.
 
+use core::net::SocketAddr;
 use core::pin::pin;
 use core::time::Duration;
 use std::io;
@@ -7,10 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures::future::{FutureExt, select_all};
-use mainspring_executor::driver::Exhausted;
+use mainspring_executor::driver::{Exhausted, ListenOptions};
 use mainspring_executor::net::TcpListener;
+use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::{sleep, timeout};
-use mainspring_executor::{CancelToken, Scope};
+use mainspring_executor::{CancelToken, Scope, Shard};
 
 use crate::admission::Admission;
 use crate::date::DateCache;
@@ -109,6 +111,22 @@ impl<H: Handler> Server<H> {
     pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
         self.stats = Some(telemetry.add_shard());
         self
+    }
+
+    /// Serves on `address`, on one shard on this thread, until SIGINT or SIGTERM. For more than that, see
+    /// [`run_shards`](mainspring_executor::os::run_shards) and [`Server::serve`].
+    ///
+    /// # Errors
+    /// When the address cannot be listened on, or the system fails for good.
+    ///
+    /// # Panics
+    /// Inside of a shard.
+    pub fn run(self, address: SocketAddr) -> io::Result<Summary> {
+        let shard = Shard::new(Rc::new(OsDriver::new()?));
+        shard.run(async move {
+            let listener = TcpListener::bind(address, ListenOptions::default())?;
+            Ok(self.serve(vec![listener], Shutdown::on_signals()?).await)
+        })?
     }
 
     /// Serves until `shutdown` says otherwise: then it accepts no more, closes what is idle, gives what runs

@@ -10,3 +10,8 @@ pub mod client;
 pub mod fuzz;
 pub mod scenario;
 pub mod scenarios;
+
+/// The examples of the README, compiled and run as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

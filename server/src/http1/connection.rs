@@ -14,7 +14,7 @@ use super::encode::{self, Date};
 use super::error::{Error, UsageError};
 use super::event::{Event, Phase, Step};
 use super::framing::{Asked, BodyLength, ResponseBody};
-use super::head::{Head, HeadScanner};
+use super::head::{self, Head, HeadScanner};
 use super::response::{self, ResponseHead};
 use super::trailers;
 use crate::limits::Limits;
@@ -103,18 +103,16 @@ impl Connection {
     /// # Panics
     /// If bytes that were shown and not consumed are not shown again.
     pub fn next_event<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {
-        let step = self.read(input);
-        match &step {
-            Ok(step) => {
-                assert!(step.consumed <= input.len(), "consumed bytes that are not there");
-                // RFC 9110 §10.1.1: a client that sends its body has stopped waiting.
-                if step.consumed > 0 && !matches!(step.event, Some(Event::Request(_))) {
-                    self.expectation = Expectation::None;
-                }
+        match &mut self.reading {
+            Reading::Head(_) => self.read_head(input),
+            Reading::Length(_) | Reading::Chunked(_) => self.read_body(input),
+            Reading::End => {
+                self.reading = Reading::Done;
+                Ok(Step { consumed: 0, event: Some(Event::End { trailers: None }) })
             }
-            Err(error) => self.fail(*error),
+            Reading::Done | Reading::Closed => Ok(Step { consumed: 0, event: None }),
+            Reading::Failed(error) => Err(*error),
         }
-        step
     }
 
     /// Tells that the peer has ended its side, with `leftover` not consumed. Call
@@ -138,8 +136,7 @@ impl Connection {
             Reading::End | Reading::Done | Reading::Closed => return Ok(()),
             Reading::Failed(error) => *error,
         };
-        self.fail(error);
-        Err(error)
+        Err(self.fail(error))
     }
 
     /// Where the exchange is.
@@ -380,21 +377,27 @@ impl Connection {
         true
     }
 
-    fn read<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {
-        match &mut self.reading {
-            Reading::Head(scanner) => {
-                let (consumed, head) = scanner.next_head(input, &self.limits)?;
-                let event = head.map(|head| Event::Request(self.begin_exchange(head)));
-                Ok(Step { consumed, event })
-            }
+    fn read_head<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {
+        let Reading::Head(scanner) = &mut self.reading else { unreachable!("a head is due") };
+        let (consumed, whole) =
+            scanner.next_head(input, &self.limits).map_err(|error| self.fail(error))?;
+        let Some(whole) = whole else { return Ok(Step { consumed, event: None }) };
+        let head = head::parse(whole, &self.limits).map_err(|error| self.fail(error))?;
+        self.begin_exchange(&head);
+        Ok(Step { consumed, event: Some(Event::Request(head.request)) })
+    }
+
+    fn read_body<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {
+        let step = match &mut self.reading {
             Reading::Length(remaining) => {
                 let (taken, rest) = take(*remaining, input);
                 self.reading = if rest == 0 { Reading::End } else { Reading::Length(rest) };
                 let event = (!taken.is_empty()).then_some(Event::Data(taken));
-                Ok(Step { consumed: taken.len(), event })
+                Step { consumed: taken.len(), event }
             }
             Reading::Chunked(decoder) => {
-                let (consumed, decoded) = decoder.decode(input, &self.limits)?;
+                let decoded = decoder.decode(input, &self.limits);
+                let (consumed, decoded) = decoded.map_err(|error| self.fail(error))?;
                 let event = decoded.map(|decoded| match decoded {
                     Decoded::Data(data) => Event::Data(data),
                     Decoded::End(trailers) => {
@@ -402,37 +405,41 @@ impl Connection {
                         Event::End { trailers }
                     }
                 });
-                Ok(Step { consumed, event })
+                Step { consumed, event }
             }
-            Reading::End => {
-                self.reading = Reading::Done;
-                Ok(Step { consumed: 0, event: Some(Event::End { trailers: None }) })
-            }
-            Reading::Done | Reading::Closed => Ok(Step { consumed: 0, event: None }),
-            Reading::Failed(error) => Err(*error),
+            _ => unreachable!("a body is due"),
+        };
+        assert!(step.consumed <= input.len(), "consumed bytes that are not there");
+        // RFC 9110 §10.1.1: a client that sends its body has stopped waiting.
+        if step.consumed > 0 {
+            self.expectation = Expectation::None;
         }
+        Ok(step)
     }
 
-    fn begin_exchange(&mut self, head: Head) -> http::Request<()> {
+    fn begin_exchange(&mut self, head: &Head) {
         assert!(matches!(self.writing, Writing::Waiting), "one exchange at a time");
-        let Head { request, body, keep_alive, expects_continue } = head;
-        self.reading = match body {
+        self.reading = match head.body {
             BodyLength::Known(0) => Reading::End,
             BodyLength::Known(bytes) => Reading::Length(bytes),
             BodyLength::Unknown => Reading::Chunked(ChunkedDecoder::new()),
         };
         self.writing = Writing::Ready;
-        self.expectation = if expects_continue { Expectation::Pending } else { Expectation::None };
-        self.asked =
-            Asked { is_head: *request.method() == Method::HEAD, version: request.version() };
-        self.body_length = body;
-        self.close |= !keep_alive;
-        request
+        self.expectation =
+            if head.expects_continue { Expectation::Pending } else { Expectation::None };
+        self.asked = Asked {
+            is_head: *head.request.method() == Method::HEAD,
+            version: head.request.version(),
+        };
+        self.body_length = head.body;
+        self.close |= !head.keep_alive;
     }
 
-    fn fail(&mut self, error: Error) {
+    /// Ends the connection for `error`, which is handed back.
+    fn fail(&mut self, error: Error) -> Error {
         self.reading = Reading::Failed(error);
         self.close = true;
+        error
     }
 }
 

@@ -6,46 +6,70 @@
 use core::net::Ipv6Addr;
 
 /// RFC 9110 §5.6.2: the bytes of a token (method, field name, coding, extension name).
-const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+const TOKEN: u8 = 1;
 
 /// Bytes of a request target: the URI characters of RFC 3986, and the few others that browsers send
 /// as they are (WHATWG URL: `[ ] ^ ` { | }`). Left out on purpose: controls and 8-bit bytes, `"`,
 /// `<` and `>`; `#`, because a fragment never travels; and the backslash, which some parsers behind
 /// us read as a slash.
-const TARGET: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:@%/?[]^`{|}");
+const TARGET: u8 = 2;
 
 /// RFC 3986 §3.2.2: bytes of a registered name, without `,`, which only a joined list of two hosts
 /// has.
-const REG_NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+;=%");
+const REG_NAME: u8 = 4;
 
-const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
-    let mut class = [false; 256];
+/// RFC 3986 §2.1: bytes that stand for themselves, all but `%`.
+const UNESCAPED: u8 = 8;
+
+/// The classes of each byte, so that one look at a byte tells all of them.
+const CLASSES: [u8; 256] = {
+    let mut classes = [UNESCAPED; 256];
+    classes[b'%' as usize] = 0;
     let mut byte = 0u8;
     while byte < 128 {
-        class[byte as usize] = byte.is_ascii_alphanumeric();
+        if byte.is_ascii_alphanumeric() {
+            classes[byte as usize] |= TOKEN | TARGET | REG_NAME;
+        }
         byte += 1;
     }
+    let classes = with(classes, TOKEN, b"!#$%&'*+-.^_`|~");
+    let classes = with(classes, TARGET, b"-._~!$&'()*+,;=:@%/?[]^`{|}");
+    with(classes, REG_NAME, b"-._~!$&'()*+;=%")
+};
+
+const fn with(mut classes: [u8; 256], class: u8, members: &[u8]) -> [u8; 256] {
     let mut index = 0;
-    while index < others.len() {
-        class[others[index] as usize] = true;
+    while index < members.len() {
+        classes[members[index] as usize] |= class;
         index += 1;
     }
-    class
+    classes
+}
+
+/// The classes that all bytes of `text` are in. Looks at every byte: a loop that may end early costs
+/// more than the end of a short text.
+fn common_classes(text: &[u8]) -> u8 {
+    text.iter().fold(u8::MAX, |common, &byte| common & CLASSES[usize::from(byte)])
 }
 
 /// True for a byte that a token may hold.
 pub(super) const fn is_token_byte(byte: u8) -> bool {
-    TOKEN[byte as usize]
+    CLASSES[byte as usize] & TOKEN != 0
 }
 
 /// True for a token: at least one byte, all of them token bytes.
 pub(super) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
+    !text.is_empty() && common_classes(text) & TOKEN != 0
 }
 
 /// True if `text` is not empty and holds only what a request target may hold, whatever its form.
 pub(super) fn is_target(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&byte| TARGET[usize::from(byte)])
+    !text.is_empty() && common_classes(text) & TARGET != 0
+}
+
+/// RFC 9110 §5.5: true if `text` holds no control byte but HTAB.
+pub(super) fn is_field_value(text: &[u8]) -> bool {
+    text.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
 }
 
 /// RFC 9110 §5.6.4: a byte that stands for itself between quotes.
@@ -71,7 +95,8 @@ pub(super) const fn hex_digit(byte: u8) -> Option<u8> {
 /// RFC 3986 §2.1: true if each `%` is followed by two hexadecimal digits.
 pub(super) fn is_percent_encoded(text: &[u8]) -> bool {
     let is_hex = |index: usize| text.get(index).is_some_and(u8::is_ascii_hexdigit);
-    memchr::memchr_iter(b'%', text).all(|index| is_hex(index + 1) && is_hex(index + 2))
+    common_classes(text) & UNESCAPED != 0
+        || memchr::memchr_iter(b'%', text).all(|index| is_hex(index + 1) && is_hex(index + 2))
 }
 
 /// The elements of a comma-separated list (RFC 9110 §5.6.1) without the optional white space around
@@ -82,7 +107,7 @@ pub(super) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Drops SP and HTAB, and no other byte, at both ends: what another parser might take for space,
 /// must stay visible.
-fn trim_white_space(mut text: &[u8]) -> &[u8] {
+pub(super) fn trim_white_space(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
     }
@@ -102,22 +127,13 @@ pub(super) fn is_host(value: &[u8]) -> bool {
         let Some(end) = memchr::memchr(b']', literal) else { return false };
         return is_ipv6(&literal[..end]) && is_port_suffix(&literal[end + 1..]);
     }
-    // Hosts are short: a plain search is over before a vectorised one has begun.
-    let end = value.iter().position(|&byte| byte == b':').unwrap_or(value.len());
-    is_reg_name(&value[..end]) && is_port_suffix(&value[end..])
+    let is_outside = |&byte: &u8| CLASSES[usize::from(byte)] & REG_NAME == 0;
+    let (name, port) = value.split_at(value.iter().position(is_outside).unwrap_or(value.len()));
+    !name.is_empty() && is_percent_encoded(name) && is_port_suffix(port)
 }
 
 fn is_ipv6(literal: &[u8]) -> bool {
     str::from_utf8(literal).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
-}
-
-fn is_reg_name(name: &[u8]) -> bool {
-    let mut is_escaped = false;
-    let in_class = name.iter().all(|&byte| {
-        is_escaped |= byte == b'%';
-        REG_NAME[usize::from(byte)]
-    });
-    !name.is_empty() && in_class && (!is_escaped || is_percent_encoded(name))
 }
 
 fn is_port_suffix(suffix: &[u8]) -> bool {

@@ -1,20 +1,21 @@
-//! The head of a request: found line by line, parsed by `httparse` when it is whole, judged here.
+//! The head of a request: found line by line, parsed when it is whole, judged here.
 //!
-//! [`HeadScanner`] sees every byte once and refuses what is wrong as early as the end of its line.
-//! [`parse`] sees only whole heads. Neither keeps bytes; the finished request holds one copy of its
-//! head, which its target and its field values share.
+//! [`HeadScanner`] sees every byte once and refuses what is wrong as early as the end of its line;
+//! of the request line it keeps what it found. [`parse`] sees only whole heads. Neither keeps bytes;
+//! the finished request holds one copy of its head, which its target and its field values share.
 
-use core::mem::MaybeUninit;
+use core::ops::Range;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use http::{Method, Request, Version};
 
 use super::error::Error;
+use super::fields;
 use super::framing::{self, BodyLength, Occurrence};
 use super::grammar;
-use super::lines::LineScanner;
+use super::lines::{LineScanner, lines_of};
 use super::target;
-use crate::limits::{EMPTY_LINES_LIMIT, HEADER_COUNT_LIMIT, Limits};
+use crate::limits::{EMPTY_LINES_LIMIT, Limits};
 
 /// A request, and what its head means for the connection.
 #[derive(Debug)]
@@ -30,6 +31,25 @@ pub(super) struct Head {
 pub(super) struct HeadScanner {
     lines: LineScanner,
     empty_lines: u8,
+    /// Once it is whole and good.
+    request_line: Option<RequestLine>,
+}
+
+/// A head that is whole, and whose request line is good.
+pub(super) struct WholeHead<'i> {
+    /// All its lines, from the request line to the empty one.
+    bytes: &'i [u8],
+    request_line: RequestLine,
+    field_count: usize,
+}
+
+/// RFC 9112 §3.
+#[derive(Debug)]
+struct RequestLine {
+    method: Method,
+    /// Where in the head it stands.
+    target: Range<usize>,
+    version: Version,
 }
 
 impl HeadScanner {
@@ -39,15 +59,20 @@ impl HeadScanner {
     }
 
     /// The head at the front of `input`, if it is whole, and the bytes that are done with.
-    pub(super) fn next_head(
+    pub(super) fn next_head<'i>(
         &mut self,
-        input: &[u8],
+        input: &'i [u8],
         limits: &Limits,
-    ) -> Result<(usize, Option<Head>), Error> {
+    ) -> Result<(usize, Option<WholeHead<'i>>), Error> {
         let skipped = self.skip_empty_lines(input)?;
         let input = &input[skipped..];
         let Some(length) = self.scan(input, limits)? else { return Ok((skipped, None)) };
-        let head = parse(&input[..length], limits)?;
+        let head = WholeHead {
+            bytes: &input[..length],
+            request_line: self.request_line.take().expect("a head begins with its request line"),
+            // All lines but the first and the last.
+            field_count: self.lines.line_count() - 2,
+        };
         Ok((skipped + length, Some(head)))
     }
 
@@ -71,8 +96,11 @@ impl HeadScanner {
     /// Which error wins never depends on how the bytes were split: it is the one whose last byte
     /// comes first.
     fn scan(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
-        if self.lines.line_count() == 0 && !self.scan_request_line(input, limits)? {
-            return Ok(None);
+        if self.request_line.is_none() {
+            self.request_line = self.scan_request_line(input, limits)?;
+            if self.request_line.is_none() {
+                return Ok(None);
+            }
         }
         let window = &input[..input.len().min(limits.head_bytes_max)];
         while let Some(line) = self.lines.next_line(window)? {
@@ -86,20 +114,24 @@ impl HeadScanner {
         if window.len() == limits.head_bytes_max { Err(Error::HeadTooLong) } else { Ok(None) }
     }
 
-    /// True once the request line is whole and good.
-    fn scan_request_line(&mut self, input: &[u8], limits: &Limits) -> Result<bool, Error> {
+    /// The request line, if it is whole.
+    fn scan_request_line(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<RequestLine>, Error> {
         match input {
             // The CR of an empty line, perhaps.
-            [] | [b'\r'] => return Ok(false),
+            [] | [b'\r'] => return Ok(None),
             // Another protocol (TLS begins with 0x16) is turned away at its first byte.
             [first, ..] if !grammar::is_token_byte(*first) => return Err(Error::RequestLine),
             _ => {}
         }
         let window = &input[..input.len().min(limits.request_line_bytes_max)];
         match self.lines.next_line(window)? {
-            Some(line) => check_request_line(line).map(|()| true),
+            Some(line) => RequestLine::parse(line).map(Some),
             None if window.len() == limits.request_line_bytes_max => Err(Error::RequestLineTooLong),
-            None => Ok(false),
+            None => Ok(None),
         }
     }
 
@@ -109,116 +141,91 @@ impl HeadScanner {
         if let Err(error) = self.scan(input, limits) {
             return error;
         }
-        let mut slots = [const { MaybeUninit::uninit() }; HEADER_COUNT_LIMIT];
-        match httparse::Request::new(&mut []).parse_with_uninit_headers(input, &mut slots) {
-            Ok(_) => Error::Incomplete,
-            Err(error) => refusal(error),
+        let (whole, rest) = input.split_at(self.lines.bytes());
+        let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
+        if self.request_line.is_none() {
+            return RequestLine::cut_off(rest);
+        }
+        let is_field = |line| fields::split(line).is_ok() && fields::may_become_line(line);
+        if lines_of(whole).skip(1).all(is_field) && fields::may_become_line(rest) {
+            Error::Incomplete
+        } else {
+            Error::Field
         }
     }
 }
 
-/// RFC 9112 §3: `method SP request-target SP HTTP-version`, with single spaces and nothing else
-/// between.
-fn check_request_line(line: &[u8]) -> Result<(), Error> {
-    let mut parts = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(Error::RequestLine);
-    };
-    if !grammar::is_token(method) {
-        return Err(Error::RequestLine);
-    }
-    match version {
-        b"HTTP/1.1" | b"HTTP/1.0" => {}
-        // RFC 9112 §2.3: one digit, a dot, one digit. RFC 9110 §15.6.6: 505 for a major version we
-        // do not speak. For 1.2 and above we might answer as 1.1, but nobody sends that who means
-        // it.
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            return Err(Error::Version);
+impl RequestLine {
+    /// RFC 9112 §3: `method SP request-target SP HTTP-version`, with single spaces and nothing else
+    /// between.
+    fn parse(line: &[u8]) -> Result<Self, Error> {
+        const VERSION_BYTES: usize = b" HTTP/1.1".len();
+        let (before, version) =
+            line.split_last_chunk::<VERSION_BYTES>().ok_or(Error::RequestLine)?;
+        let space = before.iter().position(|&byte| byte == b' ').ok_or(Error::RequestLine)?;
+        let (method, target) = (&before[..space], &before[space + 1..]);
+        let method = Method::from_bytes(method).map_err(|_| Error::RequestLine)?;
+        if target.contains(&b' ') {
+            return Err(Error::RequestLine);
         }
-        _ => return Err(Error::RequestLine),
+        let version = match version {
+            b" HTTP/1.1" => Version::HTTP_11,
+            b" HTTP/1.0" => Version::HTTP_10,
+            // RFC 9112 §2.3: one digit, a dot, one digit. RFC 9110 §15.6.6: 505 for a major version
+            // we do not speak. For 1.2 and above we might answer as 1.1, but nobody sends that who
+            // means it.
+            [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+                return Err(Error::Version);
+            }
+            _ => return Err(Error::RequestLine),
+        };
+        target::check(&method, target)?;
+        Ok(Self { method, target: space + 1..before.len(), version })
     }
-    if !grammar::is_target(target) {
-        return Err(Error::Target);
+
+    /// What is wrong with a request line of which there is only `start`.
+    fn cut_off(start: &[u8]) -> Error {
+        let mut parts = start.split(|&byte| byte == b' ');
+        if !parts.next().is_none_or(grammar::is_token) {
+            return Error::RequestLine;
+        }
+        match parts.next() {
+            None | Some([]) => Error::Incomplete,
+            Some(target) if grammar::is_target(target) => Error::Incomplete,
+            Some(_) => Error::Target,
+        }
     }
-    if method == b"CONNECT" { Err(Error::Connect) } else { Ok(()) }
 }
 
-/// Parses the whole head `input`, which [`HeadScanner::scan`] has measured.
-fn parse(input: &[u8], limits: &Limits) -> Result<Head, Error> {
-    let shared = Bytes::copy_from_slice(input);
-    let mut slots = [const { MaybeUninit::uninit() }; HEADER_COUNT_LIMIT];
-    let mut parsed = httparse::Request::new(&mut []);
-    let status = parsed.parse_with_uninit_headers(&shared, &mut slots).map_err(refusal)?;
-    // Two parsers that disagree about where a head ends are the very thing that smuggling needs.
-    let (true, Some(method), Some(target), Some(minor)) = (
-        status == httparse::Status::Complete(input.len()),
-        parsed.method,
-        parsed.path,
-        parsed.version,
-    ) else {
-        return Err(Error::Field);
-    };
-    let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Error::RequestLine)?;
-    let (headers, fields) = collect_fields(parsed.headers, &shared)?;
+/// Parses a whole head.
+pub(super) fn parse(head: WholeHead<'_>, limits: &Limits) -> Result<Head, Error> {
+    let WholeHead { bytes, request_line, field_count } = head;
+    let RequestLine { method, target, version } = request_line;
+    let shared = Bytes::copy_from_slice(bytes);
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.version_mut() = version;
+    request.headers_mut().reserve(field_count);
+    let mut fields = ProtocolFields::default();
+    for line in lines_of(&shared).skip(1) {
+        let (name, value) = fields::split(line)?;
+        fields.note(name, value)?;
+        fields::append(request.headers_mut(), name, value, &shared)?;
+    }
     let host = fields.host(version)?;
-    let uri = target::parse(&method, shared.slice_ref(target.as_bytes()), host)?;
+    *request.uri_mut() = target::parse(shared.slice(target), host)?;
     let body = framing::request_body_length(
         version,
         fields.transfer_encoding,
         fields.content_length,
         limits,
     )?;
-
-    let mut request = Request::new(());
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    *request.version_mut() = version;
-    *request.headers_mut() = headers;
     Ok(Head {
         request,
         body,
         keep_alive: fields.keep_alive(version),
         expects_continue: fields.expects_continue(version)? && body != BodyLength::Known(0),
     })
-}
-
-fn refusal(error: httparse::Error) -> Error {
-    match error {
-        httparse::Error::TooManyHeaders => Error::TooManyFields,
-        httparse::Error::Version | httparse::Error::Token => Error::RequestLine,
-        _ => Error::Field,
-    }
-}
-
-/// Moves parsed fields into a map whose values are slices of `shared`, noting on the way those that
-/// the protocol itself reads.
-fn collect_fields<'h>(
-    parsed: &[httparse::Header<'h>],
-    shared: &Bytes,
-) -> Result<(HeaderMap, ProtocolFields<'h>), Error> {
-    let mut fields = ProtocolFields::default();
-    let mut headers = HeaderMap::with_capacity(parsed.len());
-    for field in parsed {
-        fields.note(field.name.as_bytes(), field.value)?;
-        append(&mut headers, field, shared)?;
-    }
-    Ok((headers, fields))
-}
-
-/// Appends one parsed field, its value as a slice of `shared`.
-pub(super) fn append(
-    headers: &mut HeaderMap,
-    field: &httparse::Header<'_>,
-    shared: &Bytes,
-) -> Result<(), Error> {
-    let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Error::Field)?;
-    let value =
-        HeaderValue::from_maybe_shared(shared.slice_ref(field.value)).map_err(|_| Error::Field)?;
-    headers.try_append(name, value).map_err(|_| Error::TooManyFields)?;
-    Ok(())
 }
 
 /// The fields that decide about framing, routing and the life of the connection.

@@ -42,7 +42,11 @@ impl LineScanner {
     pub(super) fn next_line<'w>(&mut self, window: &'w [u8]) -> Result<Option<&'w [u8]>, Error> {
         debug_assert!(self.line_start <= self.scanned);
         assert!(self.scanned <= window.len(), "the caller must show the unconsumed bytes again");
-        let Some(offset) = memchr::memchr(b'\n', &window[self.scanned..]) else {
+        let rest = &window[self.scanned..];
+        // Every section ends with an empty line: no need to search for the end of that.
+        let line_feed =
+            if rest.starts_with(b"\r\n") { Some(1) } else { memchr::memchr(b'\n', rest) };
+        let Some(offset) = line_feed else {
             self.scanned = window.len();
             return Ok(None);
         };
@@ -55,4 +59,14 @@ impl LineScanner {
         self.line_count += 1;
         Ok(Some(line))
     }
+}
+
+/// The lines of a section that a [`LineScanner`] has gone through, without their CRLFs and without
+/// the empty one at the end.
+pub(super) fn lines_of(section: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut lines = LineScanner::default();
+    core::iter::from_fn(move || {
+        let line = lines.next_line(section).expect("the same lines as before");
+        line.filter(|line| !line.is_empty())
+    })
 }

@@ -2,34 +2,43 @@
 //! `Host`.
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{Method, Uri};
 
 use super::error::Error;
 use super::grammar;
 
-/// Reads a target whose bytes are already known to be URI bytes. `host` is a valid `Host`, or
-/// `None` in HTTP/1.0.
+/// Refuses a target with bytes that no URI has, and one in no form that `method` may have.
 ///
 /// Percent escapes of the path must be well-formed, because what a bad one means differs from
 /// decoder to decoder; those of the query are the handler's business.
-pub(super) fn parse(method: &Method, target: Bytes, host: Option<&[u8]>) -> Result<Uri, Error> {
-    let path_end = memchr::memchr(b'?', &target).unwrap_or(target.len());
-    let has_scheme = has_http_scheme(&target);
-    match target.first() {
-        // RFC 9112 §3.2.1: origin-form.
-        Some(b'/') => {}
-        // RFC 9112 §3.2.4: asterisk-form, for a server-wide OPTIONS only.
-        Some(b'*') if target.len() == 1 && *method == Method::OPTIONS => {}
-        // RFC 9112 §3.2.2: absolute-form; a server must accept it though only proxies get it.
-        Some(_) if has_scheme => {}
-        // RFC 9112 §3.2.3: authority-form belongs to CONNECT, which never comes here.
-        _ => return Err(Error::Target),
-    }
-    if !grammar::is_percent_encoded(&target[..path_end]) {
+pub(super) fn check(method: &Method, target: &[u8]) -> Result<(), Error> {
+    if !grammar::is_target(target) {
         return Err(Error::Target);
     }
+    match target {
+        // RFC 9112 §3.2.3: authority-form, and whatever else a tunnel is asked for with.
+        _ if *method == Method::CONNECT => return Err(Error::Connect),
+        // RFC 9112 §3.2.1: origin-form.
+        [b'/', ..] => {}
+        // RFC 9112 §3.2.4: asterisk-form, for a server-wide OPTIONS only.
+        b"*" if *method == Method::OPTIONS => {}
+        // RFC 9112 §3.2.2: absolute-form; a server must accept it though only proxies get it.
+        _ if has_http_scheme(target) => {}
+        _ => return Err(Error::Target),
+    }
+    let path_end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
+    if grammar::is_percent_encoded(&target[..path_end]) { Ok(()) } else { Err(Error::Target) }
+}
+
+/// Reads a target that [`check`] has let pass. `host` is a valid `Host`, or `None` in HTTP/1.0.
+pub(super) fn parse(target: Bytes, host: Option<&[u8]>) -> Result<Uri, Error> {
+    if target.starts_with(b"/") {
+        return PathAndQuery::from_maybe_shared(target).map(Uri::from).map_err(|_| Error::Target);
+    }
+    let is_absolute = target != "*";
     let uri = Uri::from_maybe_shared(target).map_err(|_| Error::Target)?;
-    if has_scheme {
+    if is_absolute {
         check_authority(&uri, host)?;
     }
     Ok(uri)

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
 
 use super::error::Error;
-use super::head;
-use super::lines::LineScanner;
-use crate::limits::{HEADER_COUNT_LIMIT, Limits};
+use super::fields;
+use super::lines::{LineScanner, lines_of};
+use crate::limits::Limits;
 
 /// RFC 9110 §6.5.1: what frames, routes, authenticates or modifies a message, or says how to read
 /// its content, has had its effect before the body came and must not come after it.
@@ -78,18 +78,10 @@ fn parse(section: &[u8]) -> Result<Option<HeaderMap>, Error> {
         return Ok(None);
     }
     let shared = Bytes::copy_from_slice(section);
-    let mut slots = [httparse::EMPTY_HEADER; HEADER_COUNT_LIMIT];
-    let Ok(httparse::Status::Complete((length, fields))) =
-        httparse::parse_headers(&shared, &mut slots)
-    else {
-        return Err(Error::Field);
-    };
-    if length != section.len() {
-        return Err(Error::Field);
-    }
-    let mut trailers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        head::append(&mut trailers, field, &shared)?;
+    let mut trailers = HeaderMap::new();
+    for line in lines_of(&shared) {
+        let (name, value) = fields::split(line)?;
+        fields::append(&mut trailers, name, value, &shared)?;
     }
     if trailers.keys().any(is_forbidden) { Err(Error::Trailer) } else { Ok(Some(trailers)) }
 }

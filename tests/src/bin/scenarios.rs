@@ -107,9 +107,7 @@ fn print_text(scenario: &Scenario, sweep: &Sweep, seconds: f64) {
 }
 
 fn print_json(scenario: &Scenario, seeds: &Range<u64>, sweep: &Sweep, seconds: f64) {
-    let failure = |failure: &ScenarioFailure| {
-        serde_json::json!({ "seed": failure.seed, "message": failure.message })
-    };
+    let failure = |failure: &ScenarioFailure| serde_json::json!({ "seed": failure.seed, "message": failure.message });
     let object = serde_json::json!({
         "scenario": scenario.name,
         "from": seeds.start,

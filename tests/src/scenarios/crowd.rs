@@ -27,7 +27,8 @@ pub(super) const CROWD: Scenario = Scenario {
 };
 
 fn run(setup: &mut Setup) -> Result<Run, String> {
-    let world = World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
+    let world =
+        World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
     let server = world.host("server");
     serve(&server, || Server::new(answer));
     let clients_left = Rc::new(Cell::new(HOSTS * CLIENTS_PER_HOST));

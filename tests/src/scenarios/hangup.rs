@@ -149,11 +149,7 @@ fn run_once(
 }
 
 /// Sends the request piece by piece, and reads the whole answer. Leaves the connection in `connection`.
-async fn ask(
-    address: core::net::SocketAddr,
-    pieces: &[&str],
-    connection: &mut Option<Client>,
-) {
+async fn ask(address: core::net::SocketAddr, pieces: &[&str], connection: &mut Option<Client>) {
     let client = connection.insert(Client::connect(address).await.expect("the server listens"));
     for piece in pieces {
         client.send(piece.as_bytes()).await.expect("the server reads");

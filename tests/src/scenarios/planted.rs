@@ -47,7 +47,8 @@ fn one_request<F>(setup: &mut Setup, handler: impl Fn(Host) -> F + 'static) -> R
 where
     F: Future<Output = Response> + 'static,
 {
-    let world = World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
+    let world =
+        World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
     let server = world.host("server");
     let handler = Rc::new(handler);
     let on = server.clone();
@@ -86,7 +87,8 @@ async fn lost_wake(_: Host) -> Response {
 }
 
 fn wrong_order(setup: &mut Setup) -> Result<Run, String> {
-    let world = World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
+    let world =
+        World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
     let server = world.host("server");
     server.run(answer_as_they_end());
     world.host("client").run(async move {

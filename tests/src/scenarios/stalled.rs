@@ -33,7 +33,9 @@ fn run(setup: &mut Setup) -> Result<Run, String> {
     }
     for (number, (without, with)) in without.iter().zip(&with).enumerate() {
         if without != with {
-            return Err(format!("request {number} took {with:?} beside the stalled one, {without:?} else"));
+            return Err(format!(
+                "request {number} took {with:?} beside the stalled one, {without:?} else"
+            ));
         }
     }
     Ok(run)
@@ -48,7 +50,8 @@ fn run_once(setup: &Setup, with_stalled: bool) -> Result<(Vec<Duration>, Run), S
     let server = world.host("server");
     let asked = dependency.clone();
     serve(&server, move || Server::new(move |request: Request| handle(request, asked.clone())));
-    let times = Rc::new(RefCell::new(vec![Duration::ZERO; usize::try_from(OTHERS).expect("small")]));
+    let times =
+        Rc::new(RefCell::new(vec![Duration::ZERO; usize::try_from(OTHERS).expect("small")]));
     let others = world.host("others");
     for number in 0..OTHERS {
         let (address, times) = (server.address(PORT), Rc::clone(&times));
