@@ -18,7 +18,7 @@ use mainspring_executor::time::{self, Sleep};
 use mainspring_executor::{CancelToken, Instant};
 
 use crate::body::BodyError;
-use crate::http1::{self, BodyLength, Date, Event, Phase, UsageError};
+use crate::http1::{self, BodyLength, Date, Event, Phase, Step, UsageError};
 use crate::limits::{DISCARD_BYTES_MAX, HEAD_BYTES_LIMIT, Limits};
 use crate::output::Output;
 use crate::timeouts::Timeouts;
@@ -92,22 +92,18 @@ impl Link {
     /// Reads the next head. Before it waits for the peer, it lets the peer have all answers so far.
     pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Head> {
         loop {
-            let step = match self.protocol.next_event(self.stream.buffered()) {
-                Ok(step) => step,
-                Err(error) => return Poll::Ready(Head::Rejected(error)),
-            };
-            let consumed = step.consumed;
-            match step.event {
-                Some(Event::Request(request)) => {
+            match self.protocol.next_event(self.stream.buffered()) {
+                Ok(Step { consumed, event: Some(Event::Request(request)) }) => {
                     self.stream.consume(consumed);
                     self.head_since = None;
                     self.exchange += 1;
                     return Poll::Ready(Head::Request(request));
                 }
-                Some(Event::Data(_) | Event::End { .. }) => {
+                Ok(Step { event: Some(Event::Data(_) | Event::End { .. }), .. }) => {
                     unreachable!("the exchange before was finished with next_cycle")
                 }
-                None => self.stream.consume(consumed),
+                Ok(Step { consumed, event: None }) => self.stream.consume(consumed),
+                Err(error) => return Poll::Ready(Head::Rejected(error)),
             }
             if ready!(self.poll_flush(cx)).is_err() {
                 return Poll::Ready(Head::Closed);

@@ -382,9 +382,13 @@ impl Connection {
         let (consumed, whole) =
             scanner.next_head(input, &self.limits).map_err(|error| self.fail(error))?;
         let Some(whole) = whole else { return Ok(Step { consumed, event: None }) };
-        let head = head::parse(whole, &self.limits).map_err(|error| self.fail(error))?;
-        self.begin_exchange(&head);
-        Ok(Step { consumed, event: Some(Event::Request(head.request)) })
+        match head::parse(whole, &self.limits) {
+            Ok(head) => {
+                self.begin_exchange(&head);
+                Ok(Step { consumed, event: Some(Event::Request(head.request)) })
+            }
+            Err(error) => Err(self.fail(error)),
+        }
     }
 
     fn read_body<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {

@@ -28,7 +28,6 @@ pub(super) fn status_line(status: StatusCode, out: &mut Vec<u8>) {
 
 /// One field line. The value goes out byte for byte; `HeaderValue` holds no CR, LF or NUL.
 pub(super) fn field(name: &str, value: &[u8], out: &mut Vec<u8>) {
-    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -40,10 +39,19 @@ pub(super) fn framing_field(framing: FramingField, out: &mut Vec<u8>) {
     match framing {
         FramingField::None => {}
         FramingField::ContentLength(length) => {
-            field("content-length", itoa::Buffer::new().format(length).as_bytes(), out);
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
         FramingField::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
+}
+
+/// RFC 9110 §6.6.1.
+pub(super) fn date_field(date: &Date, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"date: ");
+    out.extend_from_slice(date);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The line before the data of a chunk (RFC 9112 §7.1). `length` is not 0: that chunk is the last
@@ -79,7 +87,7 @@ pub(super) fn refusal(error: Error, date: &Date, with_body: bool, out: &mut Vec<
     field("content-type", b"text/plain; charset=utf-8", out);
     framing_field(FramingField::ContentLength(reason.len() as u64 + 1), out);
     field("connection", b"close", out);
-    field("date", date, out);
+    date_field(date, out);
     out.extend_from_slice(b"server: mainspring\r\n\r\n");
     if with_body {
         out.extend_from_slice(reason);

@@ -50,6 +50,8 @@ struct RequestLine {
     /// Where in the head it stands.
     target: Range<usize>,
     version: Version,
+    /// Bytes of the line, its CRLF included.
+    length: usize,
 }
 
 impl HeadScanner {
@@ -143,11 +145,9 @@ impl HeadScanner {
         }
         let (whole, rest) = input.split_at(self.lines.bytes());
         let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
-        if self.request_line.is_none() {
-            return RequestLine::cut_off(rest);
-        }
+        let Some(request_line) = &self.request_line else { return RequestLine::cut_off(rest) };
         let is_field = |line| fields::split(line).is_ok() && fields::may_become_line(line);
-        if lines_of(whole).skip(1).all(is_field) && fields::may_become_line(rest) {
+        if lines_of(&whole[request_line.length..]).all(is_field) && fields::may_become_line(rest) {
             Error::Incomplete
         } else {
             Error::Field
@@ -165,22 +165,26 @@ impl RequestLine {
         let space = before.iter().position(|&byte| byte == b' ').ok_or(Error::RequestLine)?;
         let (method, target) = (&before[..space], &before[space + 1..]);
         let method = Method::from_bytes(method).map_err(|_| Error::RequestLine)?;
-        if target.contains(&b' ') {
-            return Err(Error::RequestLine);
-        }
         let version = match version {
             b" HTTP/1.1" => Version::HTTP_11,
             b" HTTP/1.0" => Version::HTTP_10,
             // RFC 9112 §2.3: one digit, a dot, one digit. RFC 9110 §15.6.6: 505 for a major version
             // we do not speak. For 1.2 and above we might answer as 1.1, but nobody sends that who
             // means it.
-            [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']
+                if !target.contains(&b' ') =>
+            {
                 return Err(Error::Version);
             }
             _ => return Err(Error::RequestLine),
         };
-        target::check(&method, target)?;
-        Ok(Self { method, target: space + 1..before.len(), version })
+        match target::check(&method, target) {
+            Ok(()) => {}
+            // No form of a target has a space: it is the line that has too many parts.
+            Err(_) if target.contains(&b' ') => return Err(Error::RequestLine),
+            Err(error) => return Err(error),
+        }
+        Ok(Self { method, target: space + 1..before.len(), version, length: line.len() + 2 })
     }
 
     /// What is wrong with a request line of which there is only `start`.
@@ -200,14 +204,14 @@ impl RequestLine {
 /// Parses a whole head.
 pub(super) fn parse(head: WholeHead<'_>, limits: &Limits) -> Result<Head, Error> {
     let WholeHead { bytes, request_line, field_count } = head;
-    let RequestLine { method, target, version } = request_line;
+    let RequestLine { method, target, version, length } = request_line;
     let shared = Bytes::copy_from_slice(bytes);
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.version_mut() = version;
     request.headers_mut().reserve(field_count);
     let mut fields = ProtocolFields::default();
-    for line in lines_of(&shared).skip(1) {
+    for line in lines_of(&shared[length..]) {
         let (name, value) = fields::split(line)?;
         fields.note(name, value)?;
         fields::append(request.headers_mut(), name, value, &shared)?;

@@ -39,6 +39,7 @@ impl LineScanner {
     /// # Errors
     /// [`Error::LineEnd`] for a line that ends with a bare LF. A bare CR inside the line is left to
     /// who parses it.
+    #[inline]
     pub(super) fn next_line<'w>(&mut self, window: &'w [u8]) -> Result<Option<&'w [u8]>, Error> {
         debug_assert!(self.line_start <= self.scanned);
         assert!(self.scanned <= window.len(), "the caller must show the unconsumed bytes again");
@@ -64,9 +65,10 @@ impl LineScanner {
 /// The lines of a section that a [`LineScanner`] has gone through, without their CRLFs and without
 /// the empty one at the end.
 pub(super) fn lines_of(section: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut lines = LineScanner::default();
+    let mut rest = section;
     core::iter::from_fn(move || {
-        let line = lines.next_line(section).expect("the same lines as before");
-        line.filter(|line| !line.is_empty())
+        let (line, after) = rest.split_at(memchr::memchr(b'\n', rest)? + 1);
+        rest = after;
+        line.strip_suffix(b"\r\n").filter(|line| !line.is_empty())
     })
 }

@@ -1,7 +1,7 @@
 //! The head of a response: the handler's fields, checked, and those that only the connection can
 //! set.
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 
 use super::encode::{self, Date};
 use super::error::UsageError;
@@ -63,7 +63,7 @@ fn try_write_head(
     }
     if !handler.has_date {
         // RFC 9110 §6.6.1: an origin server with a clock sends the date.
-        encode::field("date", head.date, out);
+        encode::date_field(head.date, out);
     }
     if !handler.has_server {
         out.extend_from_slice(b"server: mainspring\r\n");
@@ -79,33 +79,29 @@ fn write_handler_fields(
 ) -> Result<HandlerFields, UsageError> {
     let mut fields = HandlerFields::default();
     for (name, value) in headers {
-        if *name == header::CONTENT_LENGTH {
-            if fields.content_length.is_some() {
+        let (name, value) = (name.as_str(), value.as_bytes());
+        match name {
+            "content-length" if fields.content_length.is_some() => {
                 return Err(UsageError::ContentLengthInvalid);
             }
-            fields.content_length = Some(framing::declared_length(value.as_bytes())?);
-            continue;
+            "content-length" => {
+                fields.content_length = Some(framing::declared_length(value)?);
+                continue;
+            }
+            "connection" if value.eq_ignore_ascii_case(b"close") => {
+                fields.close = true;
+                continue;
+            }
+            // RFC 9110 §7.6.1: fields about this hop. A handler, or an upstream behind it, knows
+            // nothing of this hop.
+            "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection" => {
+                return Err(UsageError::ConnectionField);
+            }
+            "date" => fields.has_date = true,
+            "server" => fields.has_server = true,
+            _ => {}
         }
-        if *name == header::CONNECTION && value.as_bytes().eq_ignore_ascii_case(b"close") {
-            fields.close = true;
-            continue;
-        }
-        if is_connection_field(name) {
-            return Err(UsageError::ConnectionField);
-        }
-        fields.has_date |= *name == header::DATE;
-        fields.has_server |= *name == header::SERVER;
-        encode::field(name.as_str(), value.as_bytes(), out);
+        encode::field(name, value, out);
     }
     Ok(fields)
-}
-
-/// RFC 9110 §7.6.1: fields about this hop. A handler, or an upstream behind it, knows nothing of
-/// this hop.
-fn is_connection_field(name: &HeaderName) -> bool {
-    *name == header::CONNECTION
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::UPGRADE
-        || *name == "keep-alive"
-        || *name == "proxy-connection"
 }

@@ -27,8 +27,13 @@ pub(super) fn check(method: &Method, target: &[u8]) -> Result<(), Error> {
         _ if has_http_scheme(target) => {}
         _ => return Err(Error::Target),
     }
-    let path_end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
-    if grammar::is_percent_encoded(&target[..path_end]) { Ok(()) } else { Err(Error::Target) }
+    let path = || target.split(|&byte| byte == b'?').next().unwrap_or_default();
+    // Hardly any target has a bad escape at all.
+    if grammar::is_percent_encoded(target) || grammar::is_percent_encoded(path()) {
+        Ok(())
+    } else {
+        Err(Error::Target)
+    }
 }
 
 /// Reads a target that [`check`] has let pass. `host` is a valid `Host`, or `None` in HTTP/1.0.
