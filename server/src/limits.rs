@@ -17,6 +17,10 @@ pub const HEADER_COUNT_LIMIT: usize = 100;
 /// clients end a `POST` with a CRLF that nobody counted); more is a peer that has lost its place.
 pub const EMPTY_LINES_LIMIT: u8 = 2;
 
+/// Memory for the copies of the heads of one pipelined batch. A value of a request that is kept
+/// keeps all of it, so it is a page and no more.
+pub const HEAD_COPIES_BYTES_MAX: usize = 4096;
+
 /// Hexadecimal digits of a chunk size: 16 digits are a whole `u64`, a 17th could only wrap it.
 pub const CHUNK_SIZE_DIGITS_LIMIT: usize = 16;
 

@@ -44,6 +44,8 @@ pub(crate) struct Link {
     write_waits: Option<Instant>,
     /// When the head that is being read began.
     head_since: Option<Instant>,
+    /// The peer made no room for a write in time.
+    has_stalled: bool,
 }
 
 /// What a connection has for its loop.
@@ -86,6 +88,7 @@ impl Link {
             read_waits: None,
             write_waits: None,
             head_since: None,
+            has_stalled: false,
         }
     }
 
@@ -241,6 +244,7 @@ impl Link {
                     let since = *self.write_waits.get_or_insert_with(time::now);
                     self.write_timer.reset(since + self.timeouts.write);
                     ready!(Pin::new(&mut self.write_timer).poll(cx));
+                    self.has_stalled = true;
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }
@@ -313,6 +317,11 @@ impl Link {
         self.stream.shutdown_write().is_ok()
     }
 
+    /// Whether the peer takes nothing: what the kernel still holds for it is not worth its memory.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.has_stalled
+    }
+
     /// Resets the connection.
     pub(crate) fn reset(self) {
         self.stream.abort();
@@ -379,6 +388,8 @@ impl Link {
 
     /// Ends the response.
     pub(crate) fn finish(&mut self, trailers: Option<&http::HeaderMap>) -> Result<(), UsageError> {
+        // From here on the body of the request is the connection's to discard: whoever kept it reads no more.
+        self.exchange += 1;
         self.protocol.finish(trailers, self.output.buffer())
     }
 

@@ -16,12 +16,11 @@ use core::cell::RefCell;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::Poll;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as _, Frame};
 use mainspring_executor::net::TcpStream;
@@ -79,24 +78,24 @@ pub(crate) async fn serve_connection<H: Handler>(stream: TcpStream, context: Rc<
         close(&link, &context.timeouts).await;
     }
     let link = Rc::try_unwrap(link).ok().expect("bodies hold their connection weakly");
-    if let End::Reset = end {
-        link.into_inner().reset();
+    let link = link.into_inner();
+    if matches!(end, End::Reset) || link.has_stalled() {
+        link.reset();
     }
 }
 
 /// Serves request after request.
 async fn serve_exchanges<H: Handler>(link: &SharedLink, context: &Context<H>) -> End {
     for exchange in 1u64.. {
-        let request = match poll_fn(|cx| link.borrow_mut().poll_head(cx)).await {
-            Head::Request(request) => request,
+        let response = match poll_fn(|cx| link.borrow_mut().poll_head(cx)).await {
+            Head::Request(request) => respond(link, context, request).await,
             Head::Closed => return End::Close,
             Head::Rejected(error) => {
                 reject(link, context, error);
                 return End::Close;
             }
         };
-        context.stats.requests.add(1);
-        let Some(response) = respond(link, context, request).await else {
+        let Some(response) = response else {
             context.stats.handlers_cancelled.add(1);
             return End::Drop;
         };
@@ -127,11 +126,14 @@ fn reject<H>(link: &SharedLink, context: &Context<H>, error: crate::http1::Error
 }
 
 /// Runs the handler. `None`: the client went away first.
-async fn respond<H: Handler>(
+///
+/// No `async fn`: that would move the request once more before the handler gets it, and it is big.
+fn respond<H: Handler>(
     link: &SharedLink,
     context: &Context<H>,
     request: http::Request<()>,
-) -> Option<Response> {
+) -> impl Future<Output = Option<Response>> {
+    context.stats.requests.add(1);
     let (exchange, length) = {
         let link = link.borrow();
         (link.exchange(), link.request_body_length())
@@ -142,27 +144,32 @@ async fn respond<H: Handler>(
     };
     let request = request.map(|()| incoming);
     let fin_counts = context.on_client_fin == OnClientFin::Cancel;
-    // In an async block, so that a panic before the first await is caught, too. A handler that panicked is not called
-    // again with what it left behind: only with what it shares on purpose.
-    let handler = async { context.handler.call(request).await.into_response() };
-    let mut handler = pin!(AssertUnwindSafe(handler).catch_unwind());
-    let answer = poll_fn(|cx| {
-        if let Poll::Ready(answer) = handler.as_mut().poll(cx) {
-            return Poll::Ready(Some(answer));
-        }
-        let mut link = link.borrow_mut();
-        // While this handler waits, the clients of earlier ones must not.
-        if let Poll::Ready(Err(_)) = link.poll_flush(cx) {
-            return Poll::Ready(None);
-        }
-        link.poll_peer_gone(cx, fin_counts).map(|()| None)
-    })
-    .await?;
-    Some(answer.unwrap_or_else(|_panic| {
-        // The panic hook has told where and what.
-        context.stats.handler_panics.add(1);
-        StatusCode::INTERNAL_SERVER_ERROR.into_response()
-    }))
+    async move {
+        // In an async block, so that a panic before the first await is caught, too.
+        let mut handler = pin!(async move { context.handler.call(request).await.into_response() });
+        poll_fn(|cx| {
+            // A handler that panicked is not called again with what it left behind: only with what it shares on
+            // purpose.
+            let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx)));
+            match polled {
+                Ok(Poll::Ready(response)) => return Poll::Ready(Some(response)),
+                Ok(Poll::Pending) => {}
+                // The panic hook has told where and what.
+                Err(_panic) => {
+                    context.stats.handler_panics.add(1);
+                    let response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                    return Poll::Ready(Some(response));
+                }
+            }
+            let mut link = link.borrow_mut();
+            // While this handler waits, the clients of earlier ones must not.
+            if let Poll::Ready(Err(_)) = link.poll_flush(cx) {
+                return Poll::Ready(None);
+            }
+            link.poll_peer_gone(cx, fin_counts).map(|()| None)
+        })
+        .await
+    }
 }
 
 /// Writes a response; what is small stays in the output until something has to be awaited.
@@ -180,53 +187,64 @@ async fn send<H: Handler>(
         first = next_frame(link, context, &mut body).await?;
     }
     room(link).await?;
-    let Some(body) = start(link, context, &head, length, body)? else {
-        return finish(link, None).await;
-    };
-    let mut body = match body.into_full() {
+    if !start(link, context, &head, length, &mut body)? {
+        return finish(link, None);
+    }
+    match body.into_full() {
         Ok(bytes) => {
             send_piece(link, bytes).await?;
-            return finish(link, None).await;
+            finish(link, None)
         }
-        Err(body) => body,
-    };
+        Err(body) => send_frames(link, context, first, body).await,
+    }
+}
+
+/// Writes a body frame by frame, and ends the response.
+async fn send_frames<H: Handler>(
+    link: &SharedLink,
+    context: &Context<H>,
+    mut first: Option<Frame<Bytes>>,
+    mut body: Body,
+) -> Result<(), SendError> {
     loop {
         let next = match first.take() {
             Some(frame) => Some(frame),
             None => next_frame(link, context, &mut body).await?,
         };
-        let Some(frame) = next else { return finish(link, None).await };
+        room(link).await?;
+        let Some(frame) = next else { return finish(link, None) };
         match frame.into_data() {
             Ok(piece) => send_piece(link, piece).await?,
-            Err(frame) => return finish(link, frame.into_trailers().ok()).await,
+            Err(frame) => return finish(link, frame.into_trailers().ok()),
         }
     }
 }
 
-/// Writes the head of a response; gives the body that belongs to it, if the client is to get one.
+/// Writes the head of a response. True: its body is to follow, which is another one if the handler's cannot be sent.
 fn start<H: Handler>(
     link: &SharedLink,
     context: &Context<H>,
     head: &http::response::Parts,
     length: BodyLength,
-    body: Body,
-) -> Result<Option<Body>, SendError> {
+    body: &mut Body,
+) -> Result<bool, SendError> {
     let mut link = link.borrow_mut();
     if context.draining.is_cancelled() {
         link.set_close();
     }
     let date = context.date.at(time::now());
-    let (started, status, body) = match link.start_response(head, length, &date) {
-        Ok(body_is_wanted) => (body_is_wanted, head.status, body),
+    let (body_is_wanted, status) = match link.start_response(head, length, &date) {
+        Ok(body_is_wanted) => (body_is_wanted, head.status),
         Err(error) => {
             tracing::error!("a handler gave a response that cannot be sent: {error}");
-            let (head, body) = StatusCode::INTERNAL_SERVER_ERROR.into_response().into_parts();
+            let (head, instead) = StatusCode::INTERNAL_SERVER_ERROR.into_response().into_parts();
+            *body = instead;
             let started = link.start_response(&head, body.length(), &date);
-            (started.map_err(SendError::Usage)?, head.status, body)
+            (started.map_err(SendError::Usage)?, head.status)
         }
     };
     context.stats.count_response(status);
-    Ok(started.then_some(body))
+    Ok(body_is_wanted)
 }
 
 /// Waits for the next frame of a response's body; meanwhile the client gets what there is, and may leave.
@@ -250,16 +268,16 @@ async fn next_frame<H: Handler>(
     frame.transpose().map_err(SendError::Body)
 }
 
-async fn finish(link: &SharedLink, trailers: Option<HeaderMap>) -> Result<(), SendError> {
-    room(link).await?;
+/// Ends a response. There has to be room for the trailers.
+fn finish(link: &SharedLink, trailers: Option<HeaderMap>) -> Result<(), SendError> {
     link.borrow_mut().finish(trailers.as_ref()).map_err(SendError::Usage)
 }
 
+/// Writes a piece of a body. There has to be room for it.
 async fn send_piece(link: &SharedLink, piece: Bytes) -> Result<(), SendError> {
     if piece.is_empty() {
         return Ok(());
     }
-    room(link).await?;
     let sent = link.borrow_mut().send_piece(piece).map_err(SendError::Usage)?;
     if let Piece::Referenced = sent {
         flush(link).await?;

@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures::future::{FutureExt, select_all};
+use futures::future::{FutureExt, join_all};
 use mainspring_executor::driver::{Exhausted, ListenOptions};
 use mainspring_executor::net::TcpListener;
 use mainspring_executor::os::OsDriver;
@@ -154,8 +154,8 @@ impl<H: Handler> Server<H> {
         {
             let accepts = listeners
                 .iter()
-                .map(|listener| accept(listener, &connections, &admission, &context).boxed_local());
-            select_all(accepts).await;
+                .map(|listener| accept(listener, &connections, &admission, &context));
+            join_all(accepts).await;
         }
         // Closing them resets what arrives from now on; what the backlog held was taken.
         drop(listeners);

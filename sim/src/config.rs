@@ -30,7 +30,8 @@ pub struct WorldConfig {
     pub recv_buffer_bytes: usize,
     /// Upper bound of the backlog of any listener (`somaxconn`).
     pub backlog_max: u32,
-    /// Open tokens of a host (its limit of descriptors); beyond, the calls that open one fail with `EMFILE`.
+    /// Open tokens of a host (its limit of descriptors); beyond, the calls that open one fail with `EMFILE`. Jobs are
+    /// no descriptors.
     pub tokens_max: usize,
     /// How often a SYN without an answer is sent again, after 1 s, 2 s, 4 s, …; then the connect times out.
     pub syn_retry_count: u32,

@@ -49,8 +49,14 @@ impl Files {
         // Pushed part by part: that drops the `.` parts, and an empty path is the root itself.
         let mut full = root.to_path_buf();
         full.extend(path.components().filter(|part| matches!(part, Component::Normal(_))));
+        // `Path` forgets what stands at the end, and a kernel does not: it asks for a folder, as a root does.
+        let end = path.as_os_str().as_encoded_bytes();
+        let asks_for_folder = full == root || end.ends_with(b"/") || end.ends_with(b"/.");
         if let Some(file) = self.files.get(&full) {
-            return Ok(Node::File(file.clone()));
+            return match asks_for_folder {
+                true => Err(ErrorKind::NotADirectory),
+                false => Ok(Node::File(file.clone())),
+            };
         }
         if full.ancestors().skip(1).any(|folder| self.files.contains_key(folder)) {
             return Err(ErrorKind::NotADirectory);
@@ -89,6 +95,9 @@ mod tests {
         check("nothing", Err(ErrorKind::NotFound));
         check("cs", Err(ErrorKind::NotFound));
         check("a.txt/b", Err(ErrorKind::NotADirectory));
+        check("a.txt/", Err(ErrorKind::NotADirectory));
+        check("a.txt/.", Err(ErrorKind::NotADirectory));
+        check("css/", Ok("folder"));
         check("../www2/secret", Err(ErrorKind::PermissionDenied));
         check("css/../a.txt", Err(ErrorKind::PermissionDenied));
         check("/srv/www/a.txt", Err(ErrorKind::PermissionDenied));

@@ -31,12 +31,11 @@ pub struct Host {
 impl Host {
     pub(crate) fn new(
         id: HostId,
-        driver: SimDriver,
+        driver: Rc<SimDriver>,
+        shard: Shard,
         room: &Rc<RefCell<Room>>,
         foreground: &Rc<RefCell<Foreground>>,
     ) -> Self {
-        let driver = Rc::new(driver);
-        let shard = Shard::new(Rc::clone(&driver) as Rc<_>);
         let (name, ip) = {
             let room = room.borrow();
             (Rc::clone(&room.machine(id).name), room.machine(id).ip)
@@ -102,8 +101,9 @@ impl Host {
         room.machine_mut(self.id).files.add(path, bytes, modified);
     }
 
-    /// Sends a signal to the program. One that has not subscribed to signals is killed by it: its tasks are dropped
-    /// before virtual time goes on, and its kernel closes what they held.
+    /// Sends a signal to the program. One that never subscribed to signals is killed by it: its tasks are dropped
+    /// before virtual time goes on, and its kernel closes what they held. One whose subscriptions are all gone ignores
+    /// it, as on the operating system.
     pub fn signal(&self, signal: Signal) {
         self.room.borrow_mut().signal(self.id, signal);
     }

@@ -7,7 +7,7 @@ use mainspring_executor::driver::{Exhausted, Job, OpenedFile, Outcome, Ready, To
 use crate::choice::{Label, Span};
 use crate::event::{Event, HostId};
 use crate::files::{File, Node};
-use crate::room::{Resource, Room};
+use crate::room::{Place, Resource, Room};
 use crate::trace::Kind;
 
 /// Where a job stands.
@@ -53,10 +53,13 @@ impl Room {
                 }
             }
         };
-        let token = self.open_token(host, Resource::Job(JobState::Running(work)))?;
+        let job = Place::new(Resource::Job(JobState::Running(work)));
+        let token = self.machine_mut(host).table.insert(job);
         let span = Span::from(&self.config.job_duration);
         let end = self.now + self.choices.duration(host, Label::Job, span);
-        self.machine_mut(host).jobs_running += 1;
+        let machine = self.machine_mut(host);
+        machine.jobs_running += 1;
+        machine.jobs_open += 1;
         self.events.push(end, Event::Job(host, token));
         self.note(host, Kind::Submit, token.to_bits(), 0);
         Ok(token)
@@ -98,7 +101,9 @@ impl Room {
             Resource::Job(JobState::Ended(_)) => {}
             other => panic!("{token:?} is collected as a job, but it is a {}", other.name()),
         }
-        let place = self.machine_mut(host).table.remove(token);
+        let machine = self.machine_mut(host);
+        machine.jobs_open -= 1;
+        let place = machine.table.remove(token);
         let Resource::Job(JobState::Ended(ended)) = place.resource else {
             unreachable!("looked at it just now")
         };

@@ -79,7 +79,11 @@ pub(crate) struct Machine {
     pub(crate) ports: Ports,
     pub(crate) files: Files,
     pub(crate) jobs_running: usize,
+    /// Tokens of jobs in the table: they are not descriptors.
+    pub(crate) jobs_open: usize,
     subscribers: Vec<Token>,
+    /// The program has subscribed to signals once. From then on none kills it, subscribed or not.
+    handles_signals: bool,
     /// Killed by a signal.
     pub(crate) is_dead: bool,
 }
@@ -90,6 +94,12 @@ pub(crate) struct Place {
     /// Edges that the program was not yet told of.
     pending: Ready,
     pub(crate) resource: Resource,
+}
+
+impl Place {
+    pub(crate) const fn new(resource: Resource) -> Self {
+        Self { pending: Ready::NONE, resource }
+    }
 }
 
 /// What a token names.
@@ -152,7 +162,9 @@ impl Room {
             ports: Ports::default(),
             files: Files::default(),
             jobs_running: 0,
+            jobs_open: 0,
             subscribers: Vec::new(),
+            handles_signals: false,
             is_dead: false,
         });
         host
@@ -295,9 +307,10 @@ pub(crate) enum Step {
 /// Tokens and edges.
 impl Room {
     /// # Errors
-    /// When the host has as many open tokens as it may.
+    /// When the host has as many descriptors as it may.
     pub(crate) fn check_token_limit(&self, host: HostId) -> io::Result<()> {
-        match self.machine(host).table.len() < self.config.tokens_max {
+        let machine = self.machine(host);
+        match machine.table.len() - machine.jobs_open < self.config.tokens_max {
             true => Ok(()),
             false => Err(io::Error::from_raw_os_error(EMFILE)),
         }
@@ -305,8 +318,7 @@ impl Room {
 
     pub(crate) fn open_token(&mut self, host: HostId, resource: Resource) -> io::Result<Token> {
         self.check_token_limit(host)?;
-        let place = Place { pending: Ready::NONE, resource };
-        Ok(self.machine_mut(host).table.insert(place))
+        Ok(self.machine_mut(host).table.insert(Place::new(resource)))
     }
 
     /// Owes the program of a host an edge. Edges of one token that were not yet told are told as one.
@@ -347,7 +359,8 @@ impl Room {
             Resource::Signals(_) => {
                 self.machine_mut(host).subscribers.retain(|other| *other != token);
             }
-            Resource::Job(_) | Resource::File(_) => {}
+            Resource::Job(_) => self.machine_mut(host).jobs_open -= 1,
+            Resource::File(_) => {}
         }
     }
 
@@ -380,7 +393,9 @@ impl Room {
 impl Room {
     pub(crate) fn subscribe_signals(&mut self, host: HostId) -> io::Result<Token> {
         let token = self.open_token(host, Resource::Signals(Vec::new()))?;
-        self.machine_mut(host).subscribers.push(token);
+        let machine = self.machine_mut(host);
+        machine.subscribers.push(token);
+        machine.handles_signals = true;
         self.note(host, Kind::SubscribeSignals, token.to_bits(), 0);
         Ok(token)
     }
@@ -395,14 +410,15 @@ impl Room {
         signal.ok_or(ErrorKind::WouldBlock.into())
     }
 
-    /// Sends a signal to the program of a host. One that has not subscribed dies of it.
+    /// Sends a signal to the program of a host. One that never subscribed dies of it. One whose last subscription is
+    /// gone ignores it: the handler stays in the process, as that of the `signal-hook` crate does.
     pub(crate) fn signal(&mut self, host: HostId, signal: Signal) {
         self.note(host, Kind::Signal, signal as u64, 0);
         if self.machine(host).is_dead {
             return;
         }
         let subscribers = self.machine(host).subscribers.clone();
-        if subscribers.is_empty() {
+        if !self.machine(host).handles_signals {
             self.note(host, Kind::Death, 0, 0);
             self.machine_mut(host).is_dead = true;
             self.set_alarm(host, None);

@@ -13,8 +13,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mainspring_executor::driver::Instant;
-use mainspring_executor::{JoinError, Turn};
+use mainspring_executor::driver::{Driver, Instant};
+use mainspring_executor::{JoinError, Shard, Turn};
 
 use crate::choice::Span;
 use crate::config::WorldConfig;
@@ -62,9 +62,23 @@ impl World {
     /// # Panics
     /// When another host has that name.
     pub fn host(&self, name: &str) -> Host {
+        self.host_with(name, |driver| driver)
+    }
+
+    /// Adds a host whose program sees its machine through another driver: one that records, checks or meddles, and
+    /// passes on to the one that `wrap` is given.
+    ///
+    /// # Panics
+    /// As [`World::host`].
+    pub fn host_with(
+        &self,
+        name: &str,
+        wrap: impl FnOnce(Rc<dyn Driver>) -> Rc<dyn Driver>,
+    ) -> Host {
         let id = self.room.borrow_mut().add_machine(name);
-        let driver = SimDriver::new(&self.room, id, &self.unparked);
-        let host = Host::new(id, driver, &self.room, &self.foreground);
+        let driver = Rc::new(SimDriver::new(&self.room, id, &self.unparked));
+        let shard = Shard::new(wrap(Rc::clone(&driver) as Rc<_>));
+        let host = Host::new(id, driver, shard, &self.room, &self.foreground);
         self.hosts.borrow_mut().push(host.clone());
         host
     }
@@ -100,7 +114,7 @@ impl World {
     pub fn run(&self) -> Result<Report, Failure> {
         self.wake_all();
         loop {
-            self.bury();
+            self.bury()?;
             for host in self.unparked.take() {
                 self.room.borrow_mut().wake(host);
             }
@@ -174,11 +188,12 @@ impl World {
     }
 
     /// Ends the programs of the hosts that a signal killed.
-    fn bury(&self) {
+    fn bury(&self) -> Result<(), Failure> {
         loop {
             let next = self.room.borrow_mut().dying.pop();
-            let Some(id) = next else { return };
+            let Some(id) = next else { return Ok(()) };
             self.shard_host(id).shard.shutdown();
+            self.harvest()?;
         }
     }
 

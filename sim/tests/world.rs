@@ -200,6 +200,19 @@ fn a_signal_ends_who_did_not_subscribe() {
     assert_eq!(world.leaks(), Vec::<String>::new());
 }
 
+/// Nobody else is there whose turn would bring the news.
+#[test]
+fn a_signal_ends_the_last_program() {
+    let world = World::new(1, WorldConfig::calm());
+    let host = world.host("alone");
+    let victim = host.clone();
+    host.run(async move {
+        victim.signal(Signal::Terminate);
+        core::future::pending::<()>().await;
+    });
+    assert_eq!(world.run().unwrap().killed, ["alone"]);
+}
+
 #[test]
 fn a_wake_from_another_host_is_taken_at_once() {
     let world = World::new(1, WorldConfig::calm());

@@ -208,6 +208,7 @@ impl Driver for OsDriver {
 
     fn write(&self, socket: Token, buffers: &[IoSlice<'_>]) -> io::Result<Transfer> {
         self.with_stream(socket, |stream| {
+            let buffers = sockets::for_one_call(buffers);
             let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
             assert!(wanted > 0, "a write of nothing says nothing");
             let count = sockets::send(stream.fd.as_fd(), buffers)?;

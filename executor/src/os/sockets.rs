@@ -13,6 +13,9 @@ use rustix::net::{
 
 use crate::driver::ListenOptions;
 
+/// Buffers that one system call takes: `IOV_MAX` of Linux, macOS and the BSDs. The caller writes the rest next.
+const SLICES_MAX: usize = 1024;
+
 /// A listening socket. Connections inherit its `TCP_NODELAY`: small answers must not wait for an acknowledgement.
 pub(super) fn listen(address: SocketAddr, options: ListenOptions) -> io::Result<OwnedFd> {
     let fd = tcp_socket(address)?;
@@ -75,6 +78,13 @@ pub(super) fn connect_outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let (count, _) = rustix::net::recv(fd, buffer, RecvFlags::empty())?;
     Ok(count)
+}
+
+/// What one [`send`] takes of `buffers`: not more of them than the kernel does, which would refuse them all, and none
+/// that is empty in front, so that something is written.
+pub(super) fn for_one_call<'a, 'b>(buffers: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {
+    let first = buffers.iter().take_while(|buffer| buffer.is_empty()).count();
+    &buffers[first..buffers.len().min(first + SLICES_MAX)]
 }
 
 pub(super) fn send(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {

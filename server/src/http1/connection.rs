@@ -2,19 +2,21 @@
 //! writes responses, and the few facts that tie them together.
 //!
 //! It keeps no bytes: what is not consumed stays with the caller, what is written goes to the
-//! caller's buffer. It does not know sockets, time, or handlers. The diagram is in the
+//! caller's buffer. In a batch it keeps room for the copies of heads to come, until the input is
+//! empty. It does not know sockets, time, or handlers. The diagram is in the
 //! documentation of the module above.
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 
 use super::chunked::{ChunkedDecoder, Decoded};
+use super::copies::HeadCopies;
 use super::encode::{self, Date};
 use super::error::{Error, UsageError};
 use super::event::{Event, Phase, Step};
 use super::framing::{Asked, BodyLength, ResponseBody};
-use super::head::{self, Head, HeadScanner};
+use super::head::{self, HeadScanner, Meaning};
 use super::response::{self, ResponseHead};
 use super::trailers;
 use crate::limits::Limits;
@@ -23,6 +25,7 @@ use crate::limits::Limits;
 #[derive(Debug)]
 pub struct Connection {
     limits: Rc<Limits>,
+    copies: HeadCopies,
     reading: Reading,
     writing: Writing,
     expectation: Expectation,
@@ -80,6 +83,7 @@ impl Connection {
         limits.check();
         Self {
             limits,
+            copies: HeadCopies::default(),
             reading: Reading::Head(HeadScanner::default()),
             writing: Writing::Waiting,
             expectation: Expectation::None,
@@ -104,6 +108,11 @@ impl Connection {
     /// If bytes that were shown and not consumed are not shown again.
     pub fn next_event<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {
         match &mut self.reading {
+            // So does every wait for a request begin.
+            Reading::Head(scanner) if input.is_empty() && !scanner.has_begun() => {
+                self.copies.clear();
+                Ok(Step { consumed: 0, event: None })
+            }
             Reading::Head(_) => self.read_head(input),
             Reading::Length(_) | Reading::Chunked(_) => self.read_body(input),
             Reading::End => {
@@ -382,13 +391,12 @@ impl Connection {
         let (consumed, whole) =
             scanner.next_head(input, &self.limits).map_err(|error| self.fail(error))?;
         let Some(whole) = whole else { return Ok(Step { consumed, event: None }) };
-        match head::parse(whole, &self.limits) {
-            Ok(head) => {
-                self.begin_exchange(&head);
-                Ok(Step { consumed, event: Some(Event::Request(head.request)) })
-            }
-            Err(error) => Err(self.fail(error)),
-        }
+        let mut request = Request::new(());
+        let shared = self.copies.copy(whole.bytes, input.len() - consumed);
+        let meaning = head::parse(whole, &shared, &self.limits, &mut request);
+        let meaning = meaning.map_err(|error| self.fail(error))?;
+        self.begin_exchange(&request, &meaning);
+        Ok(Step { consumed, event: Some(Event::Request(request)) })
     }
 
     fn read_body<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {
@@ -421,22 +429,20 @@ impl Connection {
         Ok(step)
     }
 
-    fn begin_exchange(&mut self, head: &Head) {
+    fn begin_exchange(&mut self, request: &Request<()>, meaning: &Meaning) {
         assert!(matches!(self.writing, Writing::Waiting), "one exchange at a time");
-        self.reading = match head.body {
+        self.reading = match meaning.body {
             BodyLength::Known(0) => Reading::End,
             BodyLength::Known(bytes) => Reading::Length(bytes),
             BodyLength::Unknown => Reading::Chunked(ChunkedDecoder::new()),
         };
         self.writing = Writing::Ready;
         self.expectation =
-            if head.expects_continue { Expectation::Pending } else { Expectation::None };
-        self.asked = Asked {
-            is_head: *head.request.method() == Method::HEAD,
-            version: head.request.version(),
-        };
-        self.body_length = head.body;
-        self.close |= !head.keep_alive;
+            if meaning.expects_continue { Expectation::Pending } else { Expectation::None };
+        self.asked =
+            Asked { is_head: *request.method() == Method::HEAD, version: request.version() };
+        self.body_length = meaning.body;
+        self.close |= !meaning.keep_alive;
     }
 
     /// Ends the connection for `error`, which is handed back.

@@ -12,14 +12,14 @@ const TOKEN: u8 = 1;
 /// as they are (WHATWG URL: `[ ] ^ ` { | }`). Left out on purpose: controls and 8-bit bytes, `"`,
 /// `<` and `>`; `#`, because a fragment never travels; and the backslash, which some parsers behind
 /// us read as a slash.
-const TARGET: u8 = 2;
+pub(super) const TARGET: u8 = 2;
 
 /// RFC 3986 §3.2.2: bytes of a registered name, without `,`, which only a joined list of two hosts
 /// has.
 const REG_NAME: u8 = 4;
 
 /// RFC 3986 §2.1: bytes that stand for themselves, all but `%`.
-const UNESCAPED: u8 = 8;
+pub(super) const UNESCAPED: u8 = 8;
 
 /// The classes of each byte, so that one look at a byte tells all of them.
 const CLASSES: [u8; 256] = {
@@ -48,7 +48,7 @@ const fn with(mut classes: [u8; 256], class: u8, members: &[u8]) -> [u8; 256] {
 
 /// The classes that all bytes of `text` are in. Looks at every byte: a loop that may end early costs
 /// more than the end of a short text.
-fn common_classes(text: &[u8]) -> u8 {
+pub(super) fn common_classes(text: &[u8]) -> u8 {
     text.iter().fold(u8::MAX, |common, &byte| common & CLASSES[usize::from(byte)])
 }
 
@@ -95,8 +95,7 @@ pub(super) const fn hex_digit(byte: u8) -> Option<u8> {
 /// RFC 3986 §2.1: true if each `%` is followed by two hexadecimal digits.
 pub(super) fn is_percent_encoded(text: &[u8]) -> bool {
     let is_hex = |index: usize| text.get(index).is_some_and(u8::is_ascii_hexdigit);
-    common_classes(text) & UNESCAPED != 0
-        || memchr::memchr_iter(b'%', text).all(|index| is_hex(index + 1) && is_hex(index + 2))
+    memchr::memchr_iter(b'%', text).all(|index| is_hex(index + 1) && is_hex(index + 2))
 }
 
 /// The elements of a comma-separated list (RFC 9110 §5.6.1) without the optional white space around
@@ -127,13 +126,22 @@ pub(super) fn is_host(value: &[u8]) -> bool {
         let Some(end) = memchr::memchr(b']', literal) else { return false };
         return is_ipv6(&literal[..end]) && is_port_suffix(&literal[end + 1..]);
     }
-    let is_outside = |&byte: &u8| CLASSES[usize::from(byte)] & REG_NAME == 0;
-    let (name, port) = value.split_at(value.iter().position(is_outside).unwrap_or(value.len()));
-    !name.is_empty() && is_percent_encoded(name) && is_port_suffix(port)
+    // Most hosts have no port, and then there is nothing to search for.
+    if is_reg_name(value) {
+        return true;
+    }
+    let end = value.iter().position(|&byte| byte == b':').unwrap_or(value.len());
+    is_reg_name(&value[..end]) && is_port_suffix(&value[end..])
 }
 
 fn is_ipv6(literal: &[u8]) -> bool {
     str::from_utf8(literal).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+fn is_reg_name(name: &[u8]) -> bool {
+    let classes = common_classes(name);
+    let is_in_class = !name.is_empty() && classes & REG_NAME != 0;
+    is_in_class && (classes & UNESCAPED != 0 || is_percent_encoded(name))
 }
 
 fn is_port_suffix(suffix: &[u8]) -> bool {

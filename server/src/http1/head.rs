@@ -2,7 +2,7 @@
 //!
 //! [`HeadScanner`] sees every byte once and refuses what is wrong as early as the end of its line;
 //! of the request line it keeps what it found. [`parse`] sees only whole heads. Neither keeps bytes;
-//! the finished request holds one copy of its head, which its target and its field values share.
+//! the target and the field values of the finished request share one copy of its head.
 
 use core::ops::Range;
 
@@ -17,10 +17,8 @@ use super::lines::{LineScanner, lines_of};
 use super::target;
 use crate::limits::{EMPTY_LINES_LIMIT, Limits};
 
-/// A request, and what its head means for the connection.
-#[derive(Debug)]
-pub(super) struct Head {
-    pub(super) request: Request<()>,
+/// What a head means for its connection.
+pub(super) struct Meaning {
     pub(super) body: BodyLength,
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
@@ -38,7 +36,7 @@ pub(super) struct HeadScanner {
 /// A head that is whole, and whose request line is good.
 pub(super) struct WholeHead<'i> {
     /// All its lines, from the request line to the empty one.
-    bytes: &'i [u8],
+    pub(super) bytes: &'i [u8],
     request_line: RequestLine,
     field_count: usize,
 }
@@ -98,11 +96,8 @@ impl HeadScanner {
     /// Which error wins never depends on how the bytes were split: it is the one whose last byte
     /// comes first.
     fn scan(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
-        if self.request_line.is_none() {
-            self.request_line = self.scan_request_line(input, limits)?;
-            if self.request_line.is_none() {
-                return Ok(None);
-            }
+        if self.request_line.is_none() && !self.scan_request_line(input, limits)? {
+            return Ok(None);
         }
         let window = &input[..input.len().min(limits.head_bytes_max)];
         while let Some(line) = self.lines.next_line(window)? {
@@ -116,24 +111,23 @@ impl HeadScanner {
         if window.len() == limits.head_bytes_max { Err(Error::HeadTooLong) } else { Ok(None) }
     }
 
-    /// The request line, if it is whole.
-    fn scan_request_line(
-        &mut self,
-        input: &[u8],
-        limits: &Limits,
-    ) -> Result<Option<RequestLine>, Error> {
+    /// True once the request line is whole and good.
+    fn scan_request_line(&mut self, input: &[u8], limits: &Limits) -> Result<bool, Error> {
         match input {
             // The CR of an empty line, perhaps.
-            [] | [b'\r'] => return Ok(None),
+            [] | [b'\r'] => return Ok(false),
             // Another protocol (TLS begins with 0x16) is turned away at its first byte.
             [first, ..] if !grammar::is_token_byte(*first) => return Err(Error::RequestLine),
             _ => {}
         }
         let window = &input[..input.len().min(limits.request_line_bytes_max)];
         match self.lines.next_line(window)? {
-            Some(line) => RequestLine::parse(line).map(Some),
+            Some(line) => {
+                self.request_line = Some(RequestLine::parse(line)?);
+                Ok(true)
+            }
             None if window.len() == limits.request_line_bytes_max => Err(Error::RequestLineTooLong),
-            None => Ok(None),
+            None => Ok(false),
         }
     }
 
@@ -201,12 +195,16 @@ impl RequestLine {
     }
 }
 
-/// Parses a whole head.
-pub(super) fn parse(head: WholeHead<'_>, limits: &Limits) -> Result<Head, Error> {
-    let WholeHead { bytes, request_line, field_count } = head;
+/// Parses a whole head, of which `shared` is a copy, into `request`, a new one: it is too big to be
+/// handed around.
+pub(super) fn parse(
+    head: WholeHead<'_>,
+    shared: &Bytes,
+    limits: &Limits,
+    request: &mut Request<()>,
+) -> Result<Meaning, Error> {
+    let WholeHead { request_line, field_count, .. } = head;
     let RequestLine { method, target, version, length } = request_line;
-    let shared = Bytes::copy_from_slice(bytes);
-    let mut request = Request::new(());
     *request.method_mut() = method;
     *request.version_mut() = version;
     request.headers_mut().reserve(field_count);
@@ -214,7 +212,7 @@ pub(super) fn parse(head: WholeHead<'_>, limits: &Limits) -> Result<Head, Error>
     for line in lines_of(&shared[length..]) {
         let (name, value) = fields::split(line)?;
         fields.note(name, value)?;
-        fields::append(request.headers_mut(), name, value, &shared)?;
+        fields::append(request.headers_mut(), name, value, shared)?;
     }
     let host = fields.host(version)?;
     *request.uri_mut() = target::parse(shared.slice(target), host)?;
@@ -224,8 +222,7 @@ pub(super) fn parse(head: WholeHead<'_>, limits: &Limits) -> Result<Head, Error>
         fields.content_length,
         limits,
     )?;
-    Ok(Head {
-        request,
+    Ok(Meaning {
         body,
         keep_alive: fields.keep_alive(version),
         expects_continue: fields.expects_continue(version)? && body != BodyLength::Known(0),

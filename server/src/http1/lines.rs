@@ -67,8 +67,11 @@ impl LineScanner {
 pub(super) fn lines_of(section: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = section;
     core::iter::from_fn(move || {
+        if rest.starts_with(b"\r\n") {
+            return None;
+        }
         let (line, after) = rest.split_at(memchr::memchr(b'\n', rest)? + 1);
         rest = after;
-        line.strip_suffix(b"\r\n").filter(|line| !line.is_empty())
+        line.strip_suffix(b"\r\n")
     })
 }

@@ -39,7 +39,7 @@
 //!
 //! | RFC | | file |
 //! | --- | --- | --- |
-//! | 9112 §2.2, §3, §5; 9110 §5 | lines, request line, fields | `lines`, `head`, `fields` |
+//! | 9112 §2.2, §3, §5; 9110 §5 | lines, request line, fields | `lines`, `head`, `fields`, `copies` |
 //! | 9112 §3.2, 9110 §7.2 | request target and `Host` | `target`, `grammar` |
 //! | 9112 §6 | where a message ends, for requests and responses | `framing` |
 //! | 9112 §7.1, 9110 §6.5 | chunked coding, trailers | `chunked`, `trailers` |
@@ -53,6 +53,7 @@
 
 mod chunked;
 mod connection;
+mod copies;
 mod encode;
 mod error;
 mod event;

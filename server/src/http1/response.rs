@@ -65,10 +65,8 @@ fn try_write_head(
         // RFC 9110 §6.6.1: an origin server with a clock sends the date.
         encode::date_field(head.date, out);
     }
-    if !handler.has_server {
-        out.extend_from_slice(b"server: mainspring\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
+    let end: &[u8] = if handler.has_server { b"\r\n" } else { b"server: mainspring\r\n\r\n" };
+    out.extend_from_slice(end);
     Ok((body, close))
 }
 

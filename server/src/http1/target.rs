@@ -13,7 +13,8 @@ use super::grammar;
 /// Percent escapes of the path must be well-formed, because what a bad one means differs from
 /// decoder to decoder; those of the query are the handler's business.
 pub(super) fn check(method: &Method, target: &[u8]) -> Result<(), Error> {
-    if !grammar::is_target(target) {
+    let classes = grammar::common_classes(target);
+    if classes & grammar::TARGET == 0 {
         return Err(Error::Target);
     }
     match target {
@@ -28,8 +29,7 @@ pub(super) fn check(method: &Method, target: &[u8]) -> Result<(), Error> {
         _ => return Err(Error::Target),
     }
     let path = || target.split(|&byte| byte == b'?').next().unwrap_or_default();
-    // Hardly any target has a bad escape at all.
-    if grammar::is_percent_encoded(target) || grammar::is_percent_encoded(path()) {
+    if classes & grammar::UNESCAPED != 0 || grammar::is_percent_encoded(path()) {
         Ok(())
     } else {
         Err(Error::Target)

@@ -123,11 +123,12 @@ impl Room {
         host: HostId,
         listener: Token,
     ) -> io::Result<(Token, SocketAddr)> {
+        // Linux takes a descriptor before it looks whether somebody waits: without one, it does not look.
+        self.check_token_limit(host)?;
         let Some(id) = self.backlog(host, listener).front().copied() else {
             self.perhaps_spurious(host, listener, Ready::READABLE);
             return Err(ErrorKind::WouldBlock.into());
         };
-        // Before it leaves the backlog: without a place for it, it goes on waiting.
         let token = self.open_token(host, Resource::Socket(id, Side::Server))?;
         self.backlog(host, listener).pop_front();
         self.connection(id).end_mut(Side::Server).owner = Owner::Program(token);

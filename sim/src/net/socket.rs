@@ -186,14 +186,16 @@ impl Room {
     pub(crate) fn shutdown_write(&mut self, host: HostId, socket: Token) -> io::Result<()> {
         let (id, side) = self.socket(host, socket);
         let connection = self.connection(id);
-        let is_established = connection.end(side).state == State::Established;
-        if is_established {
+        // Both FINs have arrived: nothing is left to shut. (Linux also waits for the acknowledgement of the second.)
+        let is_connected =
+            connection.end(side).state == State::Established && !connection.is_finished();
+        if is_connected {
             connection.outgoing(side).queue_fin();
             self.settle(id, side);
             self.arm_ack(id, side);
         }
-        self.note(host, Kind::ShutdownWrite, socket.to_bits(), u64::from(!is_established));
-        if is_established { Ok(()) } else { Err(ErrorKind::NotConnected.into()) }
+        self.note(host, Kind::ShutdownWrite, socket.to_bits(), u64::from(!is_connected));
+        if is_connected { Ok(()) } else { Err(ErrorKind::NotConnected.into()) }
     }
 
     /// The program that owned an end is done with it.

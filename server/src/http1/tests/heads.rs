@@ -23,6 +23,8 @@ fn request_lines() {
         "GET /  HTTP/1.1",
         "GET / HTTP/1.1 ",
         "GET / x HTTP/1.1",
+        "GET / x HTTP/2.0",
+        "GET /\" x HTTP/1.1",
         "GET\t/\tHTTP/1.1",
         "GET /",
         "GET",
@@ -381,6 +383,10 @@ fn ends_in_the_middle() {
     refuse("GET / HTTP/1.1\r\nHost : a", Error::Field);
     refuse("GET / HTTP/1.1\r\nHost: a\r\nB\0", Error::Field);
     refuse("G(", Error::RequestLine);
+    refuse("GET /\"", Error::Target);
+    refuse("GET / HTTP/1.1\r\nHost: a\r\nB b", Error::Field);
+    refuse("GET / HTTP/1.1\r\nHost: a\r\nB b\r\nC: d\r\n", Error::Field);
+    refuse("GET / HTTP/1.1\r\nHost: a\r\n: ", Error::Field);
     refuse_after(
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhell",
         "POST /: hell",

@@ -1,4 +1,5 @@
-//! Random streams, valid and broken, cut at random: the cuts never show.
+//! Random streams, valid and broken, cut at random: the cuts never show. And random field lines:
+//! another parser takes the same ones, and reads the same in them.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -81,6 +82,28 @@ proptest! {
         prop_assert_eq!(&transcript(&stream, &cuts, &limits()), &whole);
         let bytes: Vec<usize> = (0..stream.len()).collect();
         prop_assert_eq!(&transcript(&stream, &bytes, &limits()), &whole);
+    }
+
+    #[test]
+    fn field_lines_are_those_of_httparse(
+        line in prop::collection::vec(select(b"aZ1-_:: \t\r\0\x0b\x7f\x80\xff\"(,".to_vec()), 1..12),
+    ) {
+        let head = [b"GET / HTTP/1.1\r\nHost: a\r\n", line.as_slice(), b"\r\n\r\n"].concat();
+        let mut slots = [httparse::EMPTY_HEADER; 3];
+        let mut theirs = httparse::Request::new(&mut slots);
+        let they_accept = theirs.parse(&head) == Ok(httparse::Status::Complete(head.len()));
+        let ours = Connection::new(Rc::default()).next_event(&head).map(|step| step.event);
+        match ours {
+            Ok(Some(Event::Request(request))) => {
+                prop_assert!(they_accept);
+                let field = &theirs.headers[1];
+                prop_assert_eq!(request.headers()[field.name].as_bytes(), field.value);
+            }
+            refused => {
+                prop_assert!(matches!(refused, Err(Error::Field)), "{:?}", refused);
+                prop_assert!(!they_accept);
+            }
+        }
     }
 
     #[test]

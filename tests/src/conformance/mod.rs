@@ -1,0 +1,94 @@
+//! Conformance: the same programs on the operating system and in the simulator. What a simulated run shows is worth as
+//! much as what is shown here.
+//!
+//! A [`Case`] is an `async fn` that runs inside a shard, uses what every program uses, and asserts what it sees. The
+//! table of them is in `cases`; `machine` runs one on each [`Machine`], behind a `witness` that checks the driver
+//! contract from both sides, once as it is and once with edges that come late, out of order and for nothing. `score`
+//! is the table in `docs/SIMULATION.md`.
+//!
+//! Nothing here waits for a moment to pass: what a case needs to have happened, it waits for. Times-out appear only
+//! where the point is that something does *not* happen; there a slow machine makes a check weaker, never red.
+
+mod cases;
+mod connecting;
+mod ending;
+mod files;
+mod machine;
+mod pair;
+mod score;
+mod signals;
+mod stage;
+mod streaming;
+mod timing;
+mod tokens;
+mod witness;
+
+use core::fmt;
+
+use futures::future::LocalBoxFuture;
+
+pub use cases::CASES;
+pub use machine::{Machine, run};
+pub use score::{Score, section};
+use stage::Stage;
+
+/// A program that must see the same on every machine.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// By which it is called.
+    pub name: &'static str,
+    /// What it shows, in a line.
+    pub about: &'static str,
+    /// Machines on which it sees something else, or cannot run, and why.
+    pub exceptions: &'static [Exception],
+    body: fn(Stage) -> LocalBoxFuture<'static, ()>,
+}
+
+impl Case {
+    const fn new(
+        name: &'static str,
+        about: &'static str,
+        body: fn(Stage) -> LocalBoxFuture<'static, ()>,
+    ) -> Self {
+        Self { name, about, exceptions: &[], body }
+    }
+
+    const fn except(self, exceptions: &'static [Exception]) -> Self {
+        Self { exceptions, ..self }
+    }
+
+    /// What is expected of it on `machine`.
+    #[must_use]
+    pub fn expectation(&self, machine: Machine) -> Expectation {
+        let exception = self.exceptions.iter().find(|exception| exception.machine == machine);
+        exception.map_or(Expectation::Holds, |exception| exception.expectation)
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Case({})", self.name)
+    }
+}
+
+/// A machine that a case has to treat apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Exception {
+    /// Which.
+    pub machine: Machine,
+    /// In what way.
+    pub expectation: Expectation,
+    /// Why it is so, and why it stays so.
+    pub reason: &'static str,
+}
+
+/// What is expected of a case on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// It sees what every program sees there.
+    Holds,
+    /// It sees something else, which it checks instead.
+    Differs,
+    /// It cannot run there.
+    Absent,
+}

@@ -1,0 +1,53 @@
+//! The conformance suite: each case on each machine, and the table of it in `docs/SIMULATION.md`.
+
+use mainspring_tests::conformance::{CASES, Machine, Score, run, section};
+
+/// Read when this is compiled: at run time, a case may be using up all descriptors.
+const DOCUMENT: &str = include_str!("../../docs/SIMULATION.md");
+
+/// Runs all cases on some machines, one after the other.
+fn run_on(machines: &[Machine]) -> Score {
+    let mut score = Score::default();
+    for machine in machines {
+        for case in CASES {
+            score.add(*case, *machine, run(*case, *machine));
+        }
+    }
+    score
+}
+
+/// The same programs see the same, on the operating system and in the simulator.
+#[test]
+fn every_case_on_every_machine() {
+    // Those of the operating system share signals and descriptors: one after the other.
+    let groups: [&[Machine]; 3] =
+        [&[Machine::Epoll, Machine::Polling], &[Machine::Calm], &[Machine::Rough]];
+    let score = std::thread::scope(|threads| {
+        let runs = groups.map(|machines| threads.spawn(move || run_on(machines)));
+        let mut score = Score::default();
+        for run in runs {
+            score.merge(run.join().expect("a failure is a result"));
+        }
+        score
+    });
+    println!("{score}");
+    let failures = score.failures();
+    assert!(failures.is_empty(), "{score}\n\n{}", failures.join("\n\n"));
+}
+
+/// The document says what is tested: the same cases, machines, differences and reasons.
+#[test]
+fn the_document_holds_the_table() {
+    let section = section();
+    assert!(
+        DOCUMENT.contains(&section),
+        "docs/SIMULATION.md lacks this, between its `conformance` marks:\n\n{section}\n"
+    );
+}
+
+/// A name is a way to speak of a case.
+#[test]
+fn names_are_distinct() {
+    let names: std::collections::BTreeSet<&str> = CASES.iter().map(|case| case.name).collect();
+    assert_eq!(names.len(), CASES.len());
+}
