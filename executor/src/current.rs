@@ -8,6 +8,7 @@ use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::instant::Instant;
 use crate::metrics::Metrics;
 use crate::remote::Remote;
 use crate::shard::Core;
@@ -48,6 +49,11 @@ pub(crate) fn core() -> Rc<Core> {
 /// The current shard, if there is one.
 pub(crate) fn try_core() -> Option<Rc<Core>> {
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+/// The present moment of the current shard; `None` outside of one.
+pub(crate) fn now() -> Option<Instant> {
+    CURRENT.try_with(|current| current.borrow().as_ref().map(|core| core.now())).ok().flatten()
 }
 
 /// Puts a woken task into the queue of its shard: directly when that is the current one, else through its `Remote`.

@@ -21,7 +21,7 @@ use crate::shard::Core;
 #[must_use]
 #[track_caller]
 pub fn now() -> Instant {
-    current::core().now()
+    current::now().expect("time is asked of a running shard")
 }
 
 /// The date, as time since 1970-01-01T00:00:00Z; `None` outside of a shard. To print, not to measure.

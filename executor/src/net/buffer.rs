@@ -74,12 +74,13 @@ impl RecvBuffer {
     }
 
     /// Gives the memory back if no bytes are left in it.
+    #[inline]
     pub(super) fn release(&mut self, pool: &BufferPool) {
         if self.start < self.end {
             return;
         }
-        (self.start, self.end) = (0, 0);
         if let Some(memory) = self.memory.take() {
+            (self.start, self.end) = (0, 0);
             pool.give_back(memory);
         }
     }

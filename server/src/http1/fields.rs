@@ -1,43 +1,65 @@
-//! Field lines (RFC 9112 §5), of heads and of trailers: taken apart, checked, and put into a map.
+//! Field lines (RFC 9112 §5), of heads and of trailers: taken apart by `httparse`, put into a map.
 //!
-//! The types of `http` do the checking: a name that is no token and a value with a control byte in
+//! The types of `http` check once more: a name that is no token and a value with a control byte in
 //! it cannot be made into one.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use httparse::{EMPTY_HEADER, Header};
 
 use super::error::Error;
-use super::grammar;
+use crate::limits::HEADER_COUNT_LIMIT;
 
-/// Name and value of a field line, the value without the white space around it.
+/// Sections of up to so many fields are parsed into a small array: clearing the large one would
+/// cost more than parsing most heads.
+const FEW: usize = 16;
+
+/// Calls `each` with the name and the value of each line of a whole section of `count` lines, its
+/// empty line included.
 ///
-/// RFC 9112 §5.1: no white space before the colon; it would be a part of the name here, and no name
-/// has any. RFC 9112 §5.2: a folded line is refused in the same way.
-pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
-    let colon = line.iter().position(|&byte| byte == b':').ok_or(Error::Field)?;
-    Ok((&line[..colon], grammar::trim_white_space(&line[colon + 1..])))
+/// RFC 9112 §5.1, §5.2: white space before a colon and folded lines are refused. That every line
+/// ends with CRLF was seen to before: `httparse` would take a bare LF.
+pub(super) fn for_each<'s>(
+    section: &'s [u8],
+    count: usize,
+    each: impl FnMut(&Header<'s>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if count <= FEW {
+        for_each_in(section, &mut [EMPTY_HEADER; FEW], each)
+    } else {
+        for_each_in(section, &mut [EMPTY_HEADER; HEADER_COUNT_LIMIT], each)
+    }
+}
+
+fn for_each_in<'s>(
+    section: &'s [u8],
+    slots: &mut [Header<'s>],
+    each: impl FnMut(&Header<'s>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    match httparse::parse_headers(section, slots) {
+        Ok(httparse::Status::Complete((length, fields))) if length == section.len() => {
+            fields.iter().try_for_each(each)
+        }
+        _ => Err(Error::Field),
+    }
+}
+
+/// True if bytes may follow that make a section of `start`, which has `count` whole lines.
+pub(super) fn may_become_section(start: &[u8], count: usize) -> bool {
+    let mut slots = [EMPTY_HEADER; HEADER_COUNT_LIMIT + 1];
+    assert!(count < slots.len(), "the lines were counted against the limit");
+    httparse::parse_headers(start, &mut slots).is_ok()
 }
 
 /// Appends a field whose value is a part of `shared`, and shares it.
 pub(super) fn append(
     headers: &mut HeaderMap,
-    name: &[u8],
-    value: &[u8],
+    field: &Header<'_>,
     shared: &Bytes,
 ) -> Result<(), Error> {
-    let name = HeaderName::from_bytes(name).map_err(|_| Error::Field)?;
+    let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Error::Field)?;
     let value =
-        HeaderValue::from_maybe_shared(shared.slice_ref(value)).map_err(|_| Error::Field)?;
+        HeaderValue::from_maybe_shared(shared.slice_ref(field.value)).map_err(|_| Error::Field)?;
     headers.try_append(name, value).map_err(|_| Error::TooManyFields)?;
     Ok(())
-}
-
-/// True if bytes may follow that make a field line of `start`.
-pub(super) fn may_become_line(start: &[u8]) -> bool {
-    let name_end = start.iter().position(|&byte| !grammar::is_token_byte(byte));
-    match name_end.map(|end| start.split_at(end)) {
-        None => true,
-        Some((name, [b':', value @ ..])) => !name.is_empty() && grammar::is_field_value(value),
-        Some(_) => false,
-    }
 }

@@ -67,11 +67,6 @@ pub(super) fn is_target(text: &[u8]) -> bool {
     !text.is_empty() && common_classes(text) & TARGET != 0
 }
 
-/// RFC 9110 §5.5: true if `text` holds no control byte but HTAB.
-pub(super) fn is_field_value(text: &[u8]) -> bool {
-    text.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
-}
-
 /// RFC 9110 §5.6.4: a byte that stands for itself between quotes.
 pub(super) const fn is_quoted_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' ' | b'!' | b'#'..=b'[' | b']'..=b'~' | 0x80..)

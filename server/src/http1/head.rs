@@ -13,7 +13,7 @@ use super::error::Error;
 use super::fields;
 use super::framing::{self, BodyLength, Occurrence};
 use super::grammar;
-use super::lines::{LineScanner, lines_of};
+use super::lines::LineScanner;
 use super::target;
 use crate::limits::{EMPTY_LINES_LIMIT, Limits};
 
@@ -137,11 +137,11 @@ impl HeadScanner {
         if let Err(error) = self.scan(input, limits) {
             return error;
         }
-        let (whole, rest) = input.split_at(self.lines.bytes());
-        let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
-        let Some(request_line) = &self.request_line else { return RequestLine::cut_off(rest) };
-        let is_field = |line| fields::split(line).is_ok() && fields::may_become_line(line);
-        if lines_of(&whole[request_line.length..]).all(is_field) && fields::may_become_line(rest) {
+        let Some(request_line) = &self.request_line else {
+            return RequestLine::cut_off(input.strip_suffix(b"\r").unwrap_or(input));
+        };
+        let field_count = self.lines.line_count() - 1;
+        if fields::may_become_section(&input[request_line.length..], field_count) {
             Error::Incomplete
         } else {
             Error::Field
@@ -209,11 +209,10 @@ pub(super) fn parse(
     *request.version_mut() = version;
     request.headers_mut().reserve(field_count);
     let mut fields = ProtocolFields::default();
-    for line in lines_of(&shared[length..]) {
-        let (name, value) = fields::split(line)?;
-        fields.note(name, value)?;
-        fields::append(request.headers_mut(), name, value, shared)?;
-    }
+    fields::for_each(&shared[length..], field_count, |field| {
+        fields.note(field.name.as_bytes(), field.value)?;
+        fields::append(request.headers_mut(), field, shared)
+    })?;
     let host = fields.host(version)?;
     *request.uri_mut() = target::parse(shared.slice(target), host)?;
     let body = framing::request_body_length(

@@ -61,17 +61,3 @@ impl LineScanner {
         Ok(Some(line))
     }
 }
-
-/// The lines of a section that a [`LineScanner`] has gone through, without their CRLFs and without
-/// the empty one at the end.
-pub(super) fn lines_of(section: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = section;
-    core::iter::from_fn(move || {
-        if rest.starts_with(b"\r\n") {
-            return None;
-        }
-        let (line, after) = rest.split_at(memchr::memchr(b'\n', rest)? + 1);
-        rest = after;
-        line.strip_suffix(b"\r\n")
-    })
-}

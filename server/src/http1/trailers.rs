@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::error::Error;
 use super::fields;
-use super::lines::{LineScanner, lines_of};
+use super::lines::LineScanner;
 use crate::limits::Limits;
 
 /// RFC 9110 §6.5.1: what frames, routes, authenticates or modifies a message, or says how to read
@@ -63,7 +63,9 @@ pub(super) fn scan(
     while let Some(line) = lines.next_line(window)? {
         if line.is_empty() {
             let length = lines.bytes();
-            return parse(&window[..length]).map(|trailers| Some((length, trailers)));
+            let field_count = lines.line_count() - 1;
+            let trailers = parse(&window[..length], field_count)?;
+            return Ok(Some((length, trailers)));
         }
         if lines.line_count() > limits.header_count_max {
             return Err(Error::TooManyFields);
@@ -72,16 +74,13 @@ pub(super) fn scan(
     if window.len() == limits.trailer_bytes_max { Err(Error::TrailersTooLong) } else { Ok(None) }
 }
 
-/// Parses a whole section.
-fn parse(section: &[u8]) -> Result<Option<HeaderMap>, Error> {
-    if section == b"\r\n" {
+/// Parses a whole section of `field_count` lines.
+fn parse(section: &[u8], field_count: usize) -> Result<Option<HeaderMap>, Error> {
+    if field_count == 0 {
         return Ok(None);
     }
     let shared = Bytes::copy_from_slice(section);
     let mut trailers = HeaderMap::new();
-    for line in lines_of(&shared) {
-        let (name, value) = fields::split(line)?;
-        fields::append(&mut trailers, name, value, &shared)?;
-    }
+    fields::for_each(&shared, field_count, |field| fields::append(&mut trailers, field, &shared))?;
     if trailers.keys().any(is_forbidden) { Err(Error::Trailer) } else { Ok(Some(trailers)) }
 }
