@@ -18,7 +18,15 @@ pub struct CancelToken {
 #[derive(Default)]
 struct Shared {
     is_cancelled: Cell<bool>,
-    waiters: RefCell<Slab<Waker>>,
+    waiters: RefCell<Slab<Waiter>>,
+    waiters_seen: Cell<u64>,
+}
+
+#[derive(Clone)]
+struct Waiter {
+    /// Its ordinal: places are used again, so they do not tell who came first.
+    ordinal: u64,
+    waker: Waker,
 }
 
 impl CancelToken {
@@ -32,10 +40,11 @@ impl CancelToken {
     pub fn cancel(&self) {
         self.shared.is_cancelled.set(true);
         // A waiter removes itself when it is polled or dropped; here it is only woken.
-        let waiters: Vec<Waker> =
-            self.shared.waiters.borrow().iter().map(|(_, waker)| waker.clone()).collect();
+        let mut waiters: Vec<Waiter> =
+            self.shared.waiters.borrow().iter().map(|(_, waiter)| waiter.clone()).collect();
+        waiters.sort_by_key(|waiter| waiter.ordinal);
         for waiter in waiters {
-            waiter.wake();
+            waiter.waker.wake();
         }
     }
 
@@ -74,10 +83,12 @@ impl Future for Cancelled {
         }
         let mut waiters = self.token.shared.waiters.borrow_mut();
         let before = match self.place {
-            Some(place) if waiters[place].will_wake(cx.waker()) => None,
-            Some(place) => Some(core::mem::replace(&mut waiters[place], cx.waker().clone())),
+            Some(place) if waiters[place].waker.will_wake(cx.waker()) => None,
+            Some(place) => Some(core::mem::replace(&mut waiters[place].waker, cx.waker().clone())),
             None => {
-                let place = waiters.insert(cx.waker().clone());
+                let seen = &self.token.shared.waiters_seen;
+                let ordinal = seen.replace(seen.get() + 1);
+                let place = waiters.insert(Waiter { ordinal, waker: cx.waker().clone() });
                 drop(waiters);
                 self.place = Some(place);
                 return Poll::Pending;
@@ -92,8 +103,8 @@ impl Future for Cancelled {
 impl Drop for Cancelled {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            let waker = self.token.shared.waiters.borrow_mut().remove(place);
-            drop(waker);
+            let waiter = self.token.shared.waiters.borrow_mut().remove(place);
+            drop(waiter);
         }
     }
 }

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::instant::Instant;
-use crate::metrics::Metrics;
 use crate::remote::Remote;
 use crate::shard::Core;
 use crate::task::{TaskRef, panic_message};
@@ -58,23 +57,24 @@ pub(crate) fn now() -> Option<Instant> {
 
 /// Puts a woken task into the queue of its shard: directly when that is the current one, else through its `Remote`.
 pub(crate) fn enqueue(task: TaskRef, remote: &Arc<Remote>) {
-    let left = CURRENT.try_with(|current| match &*current.borrow() {
-        Some(core) if Arc::ptr_eq(&core.remote, remote) => {
+    let mut task = Some(task);
+    // Fails on a thread that is ending. It has no shard any more; the task belongs to one that may live on.
+    let _ = CURRENT.try_with(|current| {
+        if let Some(core) = &*current.borrow()
+            && Arc::ptr_eq(&core.remote, remote)
+            && let Some(task) = task.take()
+        {
             core.queue.borrow_mut().push(task);
-            None
         }
-        _ => Some(task),
     });
-    // On a thread that is ending, `try_with` failed and dropped the task's reference: the shard of that thread is
-    // gone, too, for its tasks were dropped before its thread-locals.
-    if let Ok(Some(task)) = left {
+    if let Some(task) = task {
         remote.push(task);
     }
 }
 
-/// Tells of a panic that nobody joins, in the log and in the count.
-pub(crate) fn report_panic(metrics: &Metrics, task: &TaskRef, payload: &(dyn Any + Send)) {
-    metrics.panics_unjoined.add(1);
+/// Tells of a panic that nobody joins, in the log and in the count of the task's own shard. Owner thread only.
+pub(crate) fn report_panic(task: &TaskRef, payload: &(dyn Any + Send)) {
+    task.remote().metrics.panics_unjoined.add(1);
     tracing::error!(
         task = task.id().0,
         spawned_at = %task.origin(),

@@ -140,7 +140,7 @@ pub trait Driver {
     /// token stays.
     ///
     /// # Errors
-    /// `WouldBlock` while the job runs; else the job's own error.
+    /// `WouldBlock` while the job runs; else the job's own error, which is neither `WouldBlock` nor `Interrupted`.
     fn collect(&self, job: Token) -> io::Result<Outcome>;
 }
 

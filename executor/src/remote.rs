@@ -7,10 +7,13 @@ use core::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::driver::Unpark;
+use crate::metrics::Metrics;
 use crate::task::TaskRef;
 
 /// The shard as seen from any thread.
 pub(crate) struct Remote {
+    /// Counted by the shard's own thread, read by any.
+    pub(crate) metrics: Arc<Metrics>,
     woken: Mutex<Woken>,
     /// Whether `woken` holds something: lets the shard look without the lock.
     pending: AtomicBool,
@@ -26,8 +29,9 @@ struct Woken {
 }
 
 impl Remote {
-    pub(crate) fn new(unpark: Arc<dyn Unpark>) -> Self {
+    pub(crate) fn new(unpark: Arc<dyn Unpark>, metrics: Arc<Metrics>) -> Self {
         Self {
+            metrics,
             woken: Mutex::new(Woken { tasks: Vec::new(), closed: false }),
             pending: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),

@@ -34,6 +34,8 @@ pub(crate) struct Children {
     /// Who waits in `join`.
     waiter: Cell<Option<Waker>>,
     first_panic: Cell<Option<Box<dyn Any + Send>>>,
+    /// The scope is gone: nobody will ask for `first_panic`. A child that dropped it may still run.
+    closed: Cell<bool>,
 }
 
 impl Children {
@@ -41,17 +43,22 @@ impl Children {
         self.tasks.borrow_mut().insert(task.id(), task);
     }
 
-    pub(crate) fn child_ended(&self, id: TaskId, panic: Option<Box<dyn Any + Send>>) {
+    /// Gives the panic back if `join` will not tell of it: only the first is kept for that, as the cause.
+    pub(crate) fn child_ended(
+        &self,
+        id: TaskId,
+        panic: Option<Box<dyn Any + Send>>,
+    ) -> Option<Box<dyn Any + Send>> {
         let removed = self.tasks.borrow_mut().remove(&id);
         assert!(removed.is_some(), "a child ends once");
-        if let Some(panic) = panic {
-            // The first panic is the cause; what follows is often only its echo.
-            let first = self.first_panic.take().unwrap_or(panic);
-            self.first_panic.set(Some(first));
-        }
+        let first = self.first_panic.take();
+        let (kept, unheard) =
+            if first.is_some() || self.closed.get() { (first, panic) } else { (panic, None) };
+        self.first_panic.set(kept);
         if let Some(waiter) = self.waiter.take() {
             waiter.wake();
         }
+        unheard
     }
 }
 
@@ -87,7 +94,7 @@ impl Scope {
     /// Waits until no child is alive. One waiter at a time. Cancel-safe.
     ///
     /// # Errors
-    /// The first panic of a child whose handle was dropped, told once.
+    /// The first panic of a child whose handle was dropped, told once; others are logged and counted.
     pub async fn join(&self) -> Result<(), JoinError> {
         poll_fn(|cx| {
             if self.is_empty() {
@@ -120,6 +127,7 @@ impl Default for Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
+        self.children.closed.set(true);
         self.cancel();
         if let Some(payload) = self.children.first_panic.take() {
             tracing::error!(

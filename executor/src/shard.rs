@@ -94,11 +94,12 @@ impl Shard {
     /// An executor on top of `driver`.
     #[must_use]
     pub fn new(driver: Rc<dyn Driver>) -> Self {
+        let metrics = Arc::default();
         let core = Core {
             queue: RefCell::new(RunQueue::new(driver.schedule())),
             timers: RefCell::default(),
-            remote: Arc::new(Remote::new(driver.unparker())),
-            metrics: Arc::default(),
+            remote: Arc::new(Remote::new(driver.unparker(), Arc::clone(&metrics))),
+            metrics,
             buffers: BufferPool::default(),
             reactor: RefCell::default(),
             tasks: RefCell::default(),
@@ -186,11 +187,14 @@ impl Shard {
         Arc::clone(&self.core().metrics)
     }
 
-    /// Ends all tasks: their futures are dropped, by id. Also happens when the last handle is dropped.
+    /// Ends all tasks: their futures are dropped, by id. The shard can be used again. Also happens when the last
+    /// handle is dropped.
     ///
     /// # Panics
-    /// When destructors keep spawning tasks without end.
+    /// When called inside a task; when destructors keep spawning tasks without end.
     pub fn shutdown(&self) {
+        let is_running = self.core().running.get().is_some();
+        assert!(!is_running, "a shard is not ended from inside one of its tasks");
         self.core().shutdown();
     }
 }
@@ -198,6 +202,8 @@ impl Shard {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.core.shutdown();
+        // From here on nobody takes what foreign threads wake.
+        drop(self.core.remote.close());
     }
 }
 
@@ -318,12 +324,12 @@ impl Core {
         assert_eq!(entry.task.id(), task.id(), "the registry knows each task by its slot");
         self.metrics.tasks_live.set(tasks.len() as u64);
         drop(tasks);
-        match (entry.scope, ended.unjoined_panic) {
-            (Some(scope), panic) => scope.child_ended(task.id(), panic),
-            (None, Some(payload)) => {
-                current::report_panic(&self.metrics, task, &*payload);
-            }
-            (None, None) => {}
+        let unheard = match entry.scope {
+            Some(scope) => scope.child_ended(task.id(), ended.unjoined_panic),
+            None => ended.unjoined_panic,
+        };
+        if let Some(payload) = unheard {
+            current::report_panic(task, &*payload);
         }
     }
 
@@ -352,7 +358,7 @@ impl Core {
         while let Some(task) = { self.queue.borrow_mut().pop() } {
             drop(task);
         }
-        drop(self.remote.close());
+        drop(self.remote.take());
     }
 
     fn ledger(&self) -> Ledger {

@@ -47,7 +47,7 @@ pub struct Failure {
     pub event_count: u64,
     /// The hash of everything that happened.
     pub trace_hash: u64,
-    /// What there is to say about it; whole lines.
+    /// What there is to say about it, with what happened last where that is recorded; whole lines.
     pub details: String,
 }
 

@@ -21,7 +21,7 @@
 //!   buffers and receive windows in bytes; arrival in order, each flight with a latency of its own; FIN, half-close,
 //!   RST and what each of them does to which call.
 //! - Order: which host goes next, and which of its ready tasks.
-//! - Files (read-only), jobs that take time, signals (a program that has not subscribed dies), limits of open tokens.
+//! - Files (read-only), jobs that take time, signals (a program that never subscribed dies), limits of open tokens.
 //!
 //! # What is not, yet
 //! Loss, partitions, bandwidth, a host that crashes and comes back, clocks that are wrong, IPv6, names, `EINTR`,

@@ -195,10 +195,10 @@ impl Room {
         self.trace.note(self.now, Some(host), kind, subject, number);
     }
 
-    /// The text of the trace.
-    pub(crate) fn trace_lines(&self) -> Vec<String> {
+    /// The text of the last `count` lines of the trace.
+    pub(crate) fn trace_lines(&self, count: usize) -> Vec<String> {
         let names: Vec<_> = self.machines.iter().map(|machine| Rc::clone(&machine.name)).collect();
-        self.trace.lines(&names)
+        self.trace.last_lines(&names, count)
     }
 }
 

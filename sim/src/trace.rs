@@ -165,10 +165,11 @@ impl Trace {
         self.record.as_ref().map_or(&[], |record| &record.instants)
     }
 
-    /// The text, one line for each thing; empty where not asked for.
-    pub(crate) fn lines(&self, names: &[Rc<str>]) -> Vec<String> {
+    /// The text of the last `count` things, one line each; empty where not asked for.
+    pub(crate) fn last_lines(&self, names: &[Rc<str>], count: usize) -> Vec<String> {
         let entries = self.record.as_ref().map_or(&[][..], |record| &record.entries);
-        entries.iter().map(|entry| Line { entry, names }.to_string()).collect()
+        let first = entries.len().saturating_sub(count);
+        entries[first..].iter().map(|entry| Line { entry, names }.to_string()).collect()
     }
 }
 
@@ -337,7 +338,7 @@ mod tests {
         note(Kind::Poll, 4, 0);
         note(Kind::Bytes, 2, 9);
         assert_eq!(
-            trace.lines(&names),
+            trace.last_lines(&names, usize::MAX),
             [
                 "0.000000001 server read #3.0 17 bytes",
                 "0.000000001 server write #3.0 would block",

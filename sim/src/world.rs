@@ -24,6 +24,9 @@ use crate::failure::{Failure, FailureKind, Report};
 use crate::host::{Foreground, Host};
 use crate::room::{Room, Step};
 
+/// So many events before a failure are told with it, where they are recorded.
+const LAST_EVENTS: usize = 100;
+
 /// A step of a scenario.
 type Hook = Box<dyn FnOnce(&World)>;
 
@@ -148,7 +151,7 @@ impl World {
     /// Everything that has happened, one line each: virtual time, host, what. Empty without [`WorldConfig::record`].
     #[must_use]
     pub fn trace(&self) -> Vec<String> {
-        self.room.borrow().trace_lines()
+        self.room.borrow().trace_lines(usize::MAX)
     }
 
     /// Each virtual instant at which something happened, in order. Empty without [`WorldConfig::record`].
@@ -297,8 +300,13 @@ impl World {
         self.failure(kind, details)
     }
 
-    fn failure(&self, kind: FailureKind, details: String) -> Failure {
+    fn failure(&self, kind: FailureKind, mut details: String) -> Failure {
         let room = self.room.borrow();
+        let last = room.trace_lines(LAST_EVENTS);
+        if !last.is_empty() {
+            details.push_str("what happened last:\n");
+            details.extend(last.iter().map(|line| format!("  {line}\n")));
+        }
         Failure {
             kind,
             at: room.now,

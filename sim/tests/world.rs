@@ -119,6 +119,20 @@ fn a_deadlock_names_who_waits_and_where() {
     assert!(text.contains("seed 9"), "{text}");
     assert_eq!(text.matches("lonely: task").count(), 2, "{text}");
     assert_eq!(text.matches("tests/world.rs").count(), 2, "{text}");
+    assert!(!text.contains("what happened last"), "only where it is recorded: {text}");
+}
+
+#[test]
+fn a_recorded_failure_tells_what_happened_last() {
+    let world = World::new(9, WorldConfig { record: true, ..WorldConfig::calm() });
+    world.host("a").run(async {
+        assert_ne!(random(), random());
+        sleep(Duration::from_secs(1)).await;
+        panic!("the sky fell");
+    });
+    let text = world.run().unwrap_err().to_string();
+    let last: Vec<&str> = text.lines().rev().take(2).collect();
+    assert_eq!(last, ["  1.000000000 a poll task 0", "  1.000000000 a turn"], "{text}");
 }
 
 #[test]

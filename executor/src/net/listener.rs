@@ -43,7 +43,8 @@ impl TcpListener {
         self.socket.driver().local_addr(self.socket.token())
     }
 
-    /// Takes the next connection. Cancel-safe: a connection is either given or still waits.
+    /// Takes the next connection. One waiter at a time: of several, only the last to poll is woken. Cancel-safe: a
+    /// connection is either given or still waits.
     ///
     /// # Errors
     /// `ConnectionAborted` when a peer gave up before its turn (go on); an error of

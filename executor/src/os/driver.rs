@@ -25,8 +25,9 @@ use crate::token_table::TokenTable;
 /// with [`OsDriver::portable`], it is the `polling` crate.
 pub struct OsDriver {
     started: std::time::Instant,
-    poller: Poller,
     resources: RefCell<TokenTable<Resource>>,
+    /// Behind the resources: it is dropped after the descriptors that it watches.
+    poller: Poller,
     jobs: JobPool,
     /// What the jobs finished; kept for its memory.
     done: RefCell<Vec<Done>>,

@@ -5,6 +5,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -22,6 +23,26 @@ const WAITING_MAX: usize = 1024;
 pub(super) enum Work {
     Open { root: PathBuf, path: PathBuf },
     ReadAt { file: Arc<OpenFile>, offset: u64, length: usize },
+}
+
+impl Work {
+    fn run(self) -> io::Result<Finished> {
+        match self {
+            Self::Open { root, path } => files::open(&root, &path).map(Finished::Opened),
+            Self::ReadAt { file, offset, length } => {
+                files::read_at(&file, offset, length).map(Finished::Bytes)
+            }
+        }
+    }
+}
+
+/// A job's own error as `Driver::collect` may tell it. There `WouldBlock` and `Interrupted` say that the job still runs;
+/// the system says them of files, too: of one under a lease, of a path that is renamed meanwhile, of a slow server.
+fn final_error(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => io::Error::other(error),
+        _ => error,
+    }
 }
 
 /// A job that ended.
@@ -110,12 +131,10 @@ impl Shared {
     /// The life of a thread.
     fn work(&self) {
         while let Some((token, work)) = self.next() {
-            let result = match work {
-                Work::Open { root, path } => files::open(&root, &path).map(Finished::Opened),
-                Work::ReadAt { file, offset, length } => {
-                    files::read_at(&file, offset, length).map(Finished::Bytes)
-                }
-            };
+            // A panic is ours, or a length that no memory can hold; the thread goes on, and somebody waits for an answer.
+            let result = catch_unwind(AssertUnwindSafe(|| work.run()))
+                .unwrap_or_else(|_| Err(io::Error::other("the job panicked")))
+                .map_err(final_error);
             lock(&self.done).push(Done { token, result });
             self.has_done.store(true, Ordering::Release);
             self.unpark.unpark();
@@ -141,4 +160,18 @@ impl Shared {
 /// A panic in here would be ours, and leaves no half-done change behind: each is one push or pop.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Such an error would leave the reader waiting for an edge that never comes, with a token that is spent.
+    #[test]
+    fn the_error_of_a_job_never_says_ask_again() {
+        for kind in [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted] {
+            assert_eq!(final_error(kind.into()).kind(), io::ErrorKind::Other);
+        }
+        assert_eq!(final_error(io::ErrorKind::NotFound.into()).kind(), io::ErrorKind::NotFound);
+    }
 }

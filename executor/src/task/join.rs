@@ -126,8 +126,8 @@ impl<T> Drop for JoinHandle<T> {
         if header.state.drop_handle() {
             // SAFETY: owner thread; `drop_handle` set TAKEN just now.
             let panic = unsafe { Header::drop_output(self.task.0) };
-            if let (Some(payload), Some(core)) = (panic, current::try_core()) {
-                current::report_panic(&core.metrics, &self.task, &*payload);
+            if let Some(payload) = panic {
+                current::report_panic(&self.task, &*payload);
             }
         }
     }

@@ -100,6 +100,10 @@ impl TaskRef {
         self.header().origin
     }
 
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.header().remote
+    }
+
     pub(crate) fn is_scheduled(&self) -> bool {
         self.header().state.is_scheduled()
     }

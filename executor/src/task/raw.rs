@@ -191,7 +191,8 @@ unsafe fn cancel<F: Future>(task: NonNull<Header>) {
     unsafe { replace_future::<F>(storage, Err(JoinError::Cancelled)) };
 }
 
-/// Drops the future and stores `output` in its place; a panic while dropping becomes the output.
+/// Drops the future and stores `output` in its place; a panic while dropping becomes the output, unless the poll had
+/// panicked before: the first panic is the cause.
 ///
 /// # Safety
 /// The storage holds the future, and is the caller's alone.
@@ -203,9 +204,13 @@ unsafe fn replace_future<F: Future>(
         // SAFETY: by the caller it is the future; it is dropped once, in place, as pinning asks.
         unsafe { storage.cast::<F>().drop_in_place() };
     }));
-    let output = match dropped {
-        Ok(()) => output,
-        Err(payload) => Err(JoinError::Panicked(payload)),
+    let output = match (dropped, output) {
+        (Ok(()), output) | (Err(_), output @ Err(JoinError::Panicked(_))) => output,
+        (Err(payload), unwanted) => {
+            // The output's own destructor is user code, too.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
+            Err(JoinError::Panicked(payload))
+        }
     };
     // SAFETY: the storage is empty now, and ours; a plain write drops nothing.
     unsafe { storage.write(Storage { output: ManuallyDrop::new(output) }) };

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use futures::FutureExt;
 use mainspring_executor::scope::scope;
 use mainspring_executor::time::{now, sleep, timeout, yield_now};
-use mainspring_executor::{Instant, JoinError, Scope, spawn};
+use mainspring_executor::{Instant, JoinError, JoinHandle, Scope, spawn};
 
 use crate::drops::{Drops, on_drop};
 use crate::ticking::{World, run};
@@ -143,11 +143,11 @@ fn a_panic_of_a_child_surfaces_in_the_scope() {
     world.run(async {
         let children = Scope::new();
         drop(children.spawn(async { panic!("first") }));
-        let joined = children.spawn(async { panic!("joined") });
+        let joined: JoinHandle<()> = children.spawn(async { panic!("joined") });
         let error = children.join().await.unwrap_err();
         assert_eq!(error.to_string(), "the task panicked: first");
         children.join().await.expect("told once");
-        assert!(joined.await.map(|()| ()).unwrap_err().is_panic());
+        assert!(joined.await.unwrap_err().is_panic());
 
         let body = scope(async |scope| drop(scope.spawn(async { panic!("second") })));
         let payload = AssertUnwindSafe(body).catch_unwind().await.unwrap_err();
@@ -196,6 +196,7 @@ fn a_child_that_drops_its_scope_ends_after_that_poll() {
             let own = Rc::clone(&slot);
             let value = counted.value();
             let sibling = counted.clone();
+            drop(scope.spawn(never_ends(counted.clone())));
             let mut polls = 0;
             drop(scope.spawn(poll_fn(move |_| {
                 let _keep = &value;
@@ -209,9 +210,7 @@ fn a_child_that_drops_its_scope_ends_after_that_poll() {
                     Then::Panics => panic!("on purpose"),
                 }
             })));
-            drop(scope.spawn(never_ends(counted.clone())));
             *slot.borrow_mut() = Some(scope);
-            // The sibling's value exists from its first poll on: let it be made before the scope goes.
             for _ in 0..3 {
                 yield_now().await;
             }

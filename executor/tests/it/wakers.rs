@@ -78,6 +78,8 @@ async fn ping_pong(rounds: usize) {
             answers.raise();
         }
     });
+    // Behind the helper, so that it is dropped before it, also where this future is dropped half way.
+    let ask = ask;
     for round in 1..=rounds {
         ask.send(()).expect("the helper listens");
         gate.reaches(round).await;
@@ -142,8 +144,9 @@ fn a_waker_that_outlives_the_shard_is_harmless() {
             }
             let _ = wait.recv();
             for waker in wakers {
-                waker.clone().wake();
+                let twin = waker.clone();
                 waker.wake();
+                twin.wake();
             }
         });
         shard

@@ -134,6 +134,11 @@ impl Room {
         self.connection(id).end_mut(Side::Server).owner = Owner::Program(token);
         let peer = self.connection(id).end(Side::Client).address;
         self.note(host, Kind::Accept, token.to_bits(), u64::from(peer.port()));
+        // How it ended while nobody owned it makes its edge now, as it does when Linux adds a socket to a poller.
+        let ended = self.connection(id).ended(Side::Server);
+        if !ended.is_empty() {
+            self.raise(host, token, ended);
+        }
         Ok((token, peer))
     }
 

@@ -80,6 +80,15 @@ impl Connection {
         &mut self.pipes[side.other() as usize]
     }
 
+    /// The edges that tell the end at `side` that the other has ended.
+    fn ended(&self, side: Side) -> Ready {
+        match self.end(side).state {
+            State::Over => broken(),
+            _ if self.pipes[side.other() as usize].is_fin_arrived() => finished(),
+            _ => Ready::NONE,
+        }
+    }
+
     /// Whether both directions have ended in order.
     fn is_finished(&self) -> bool {
         self.pipes.iter().all(Pipe::is_fin_arrived)
@@ -233,10 +242,7 @@ impl Room {
         if arrival.count > 0 {
             self.acknowledge(id, receiver);
         }
-        let ready = match arrival.has_fin {
-            true => Ready::READABLE | Ready::READ_CLOSED,
-            false => Ready::READABLE,
-        };
+        let ready = if arrival.has_fin { finished() } else { Ready::READABLE };
         self.raise_end(id, receiver, ready);
         id
     }
@@ -316,8 +322,7 @@ impl Room {
         end.error = Some(error);
         connection.outgoing(side).drop_unsent();
         connection.outgoing(side).discard();
-        let all = Ready::BROKEN | Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED;
-        self.raise_end(id, side, all);
+        self.raise_end(id, side, broken());
     }
 
     /// Forgets a connection that nobody refers to.
@@ -347,6 +352,16 @@ impl Room {
         }
         (self.host_at(ip), self.machine(from).ip)
     }
+}
+
+/// What a FIN makes possible.
+fn finished() -> Ready {
+    Ready::READABLE | Ready::READ_CLOSED
+}
+
+/// What a reset makes possible: everything, for whatever is tried next tells of it.
+fn broken() -> Ready {
+    finished() | Ready::WRITABLE | Ready::BROKEN
 }
 
 /// A new connection whose SYN is about to leave.

@@ -353,7 +353,10 @@ fn a_client_that_gives_up_while_it_connects() {
     let client = bench.connect();
     bench.client.close(client);
     bench.settle();
+    drain(&bench.server);
     let (server, _) = bench.server.accept(listener).unwrap();
+    // The reset came when nobody owned the socket: its edge comes now.
+    assert_eq!(drain(&bench.server)[0].0, server);
     assert_eq!(read(&bench.server, server, 9), Err(ErrorKind::ConnectionReset));
     bench.server.close(server);
     assert!(bench.room.borrow().connections.is_empty());
