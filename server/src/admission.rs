@@ -29,7 +29,11 @@ impl Admission {
                 self.free.set(self.free.get() - 1);
                 return Poll::Ready(());
             }
-            self.waiters.borrow_mut().push_back(cx.waker().clone());
+            let mut waiters = self.waiters.borrow_mut();
+            // Once for each who waits, however often it is polled.
+            if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+                waiters.push_back(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await;
@@ -45,5 +49,30 @@ impl Drop for Permit {
         for waiter in waiters {
             waiter.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::pin::pin;
+    use core::task::Context;
+
+    use super::*;
+
+    /// However often a full house is asked, the memory for who waits does not grow.
+    #[test]
+    fn a_waiter_waits_once() {
+        let admission = Admission::new(1);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let Poll::Ready(permit) = pin!(admission.enter()).poll(cx) else {
+            panic!("there is a place");
+        };
+        let mut waiter = pin!(admission.enter());
+        for _ in 0..10 {
+            assert!(waiter.as_mut().poll(cx).is_pending());
+        }
+        assert_eq!(admission.waiters.borrow().len(), 1);
+        drop(permit);
+        assert!(waiter.as_mut().poll(cx).is_ready());
     }
 }

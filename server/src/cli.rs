@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 use core::num::NonZeroUsize;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -74,7 +75,8 @@ impl Cli {
 /// Prints what clap has to say: all of it where help was asked for, else one line.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        print!("{}", error.render());
+        // Whoever asked may have heard enough before the end: `mainspring --help | head`.
+        let _ = write!(std::io::stdout(), "{}", error.render());
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();

@@ -5,7 +5,7 @@
 
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll, Waker, ready};
 use std::io;
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ use mainspring_executor::{CancelToken, Instant};
 
 use crate::body::BodyError;
 use crate::http1::{self, BodyLength, Date, Event, Phase, Step, UsageError};
-use crate::limits::{DISCARD_BYTES_MAX, HEAD_BYTES_LIMIT, Limits};
+use crate::limits::{DISCARD_BYTES_MAX, HEAD_BYTES_LIMIT, Limits, MOVES_MAX};
 use crate::output::Output;
 use crate::timeouts::Timeouts;
 
@@ -46,6 +46,44 @@ pub(crate) struct Link {
     head_since: Option<Instant>,
     /// The peer made no room for a write in time.
     has_stalled: bool,
+    /// The peer may send another request: it has sent one that did not say otherwise.
+    may_ask_on: bool,
+    /// Reads and writes since this connection last let others run.
+    moves: u32,
+    /// Who reads the body of the current request.
+    reader: Reader,
+    /// The loop that serves this connection, while a body may be read by someone else.
+    server: Option<Waker>,
+}
+
+/// Who waits for the body of a request. It may be another task than the one that serves the connection, and is told
+/// when there is nothing more to wait for, be it that the connection is dropped.
+#[derive(Default)]
+struct Reader {
+    waker: Option<Waker>,
+    /// It waits for room to ask for the body.
+    awaits_room: bool,
+}
+
+impl Reader {
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn wake(&mut self) {
+        self.awaits_room = false;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.wake();
+    }
 }
 
 /// What a connection has for its loop.
@@ -89,6 +127,10 @@ impl Link {
             write_waits: None,
             head_since: None,
             has_stalled: false,
+            may_ask_on: false,
+            moves: 0,
+            reader: Reader::default(),
+            server: None,
         }
     }
 
@@ -100,6 +142,7 @@ impl Link {
                     self.stream.consume(consumed);
                     self.head_since = None;
                     self.exchange += 1;
+                    self.may_ask_on = !self.protocol.must_close();
                     return Poll::Ready(Head::Request(request));
                 }
                 Ok(Step { event: Some(Event::Data(_) | Event::End { .. }), .. }) => {
@@ -111,6 +154,7 @@ impl Link {
             if ready!(self.poll_flush(cx)).is_err() {
                 return Poll::Ready(Head::Closed);
             }
+            ready!(self.poll_turn(cx));
             match ready!(self.poll_receive_head(cx)) {
                 Ok(0) => return Poll::Ready(self.end_of_heads()),
                 Ok(_) => {}
@@ -158,7 +202,11 @@ impl Link {
         if exchange != self.exchange {
             return Poll::Ready(Some(Err(BodyError::ExchangeOver)));
         }
-        match ready!(self.poll_body_event(cx)) {
+        let Poll::Ready(event) = self.poll_body_event(cx) else {
+            self.reader.wait(cx);
+            return Poll::Pending;
+        };
+        match event {
             Ok(frame) => Poll::Ready(frame.map(Ok)),
             Err(error) => {
                 if let BodyError::Protocol(error) = error {
@@ -190,14 +238,10 @@ impl Link {
             if let Some(frame) = frame {
                 return Poll::Ready(Ok(frame));
             }
-            if self.protocol.expects_continue() {
-                ready!(self.poll_room(cx)).map_err(|_| BodyError::Disconnected)?;
-                self.protocol.send_continue(self.output.buffer());
+            if self.protocol.expects_continue() && self.ask_for_body(cx).is_pending() {
+                return Poll::Pending;
             }
-            // The peer may wait for what is written before it sends more. If it does not take it now, reading goes on.
-            if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
-                return Poll::Ready(Err(BodyError::Disconnected));
-            }
+            ready!(self.poll_turn(cx));
             let timeout = self.timeouts.body;
             match ready!(self.poll_receive(cx, |since| since + timeout)) {
                 Ok(0) => {
@@ -213,6 +257,34 @@ impl Link {
         }
     }
 
+    /// Says 100 (Continue). It is the loop that writes it, as it does everything: two tasks that wait for one socket
+    /// would take each other's wake-ups.
+    fn ask_for_body(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if !self.output.takes_more() {
+            self.reader.awaits_room = true;
+            return Poll::Pending;
+        }
+        self.protocol.send_continue(self.output.buffer());
+        // A handler's own poll is followed by a flush anyway.
+        if let Some(server) = &self.server
+            && !server.will_wake(cx.waker())
+        {
+            server.wake_by_ref();
+        }
+        Poll::Ready(())
+    }
+
+    /// Lets others run once in a while, though there is more to do at once.
+    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.moves < MOVES_MAX {
+            self.moves += 1;
+            return Poll::Ready(());
+        }
+        self.moves = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// Receives bytes, for as long as `deadline` allows a wait that began at a given moment; 0 is the peer's FIN.
     fn poll_receive(
         &mut self,
@@ -223,6 +295,7 @@ impl Link {
             self.read_waits = None;
             return Poll::Ready(received.map_err(|_| ReceiveError::Gone));
         }
+        self.moves = 0;
         let since = *self.read_waits.get_or_insert_with(time::now);
         self.read_timer.reset(deadline(since));
         ready!(Pin::new(&mut self.read_timer).poll(cx));
@@ -233,6 +306,7 @@ impl Link {
     /// Writes all that there is to write.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
+            ready!(self.poll_turn(cx));
             let stream = &mut self.stream;
             match self.output.with_slices(|slices| stream.poll_write(cx, slices)) {
                 Poll::Ready(Ok(count)) => {
@@ -241,6 +315,7 @@ impl Link {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
+                    self.moves = 0;
                     let since = *self.write_waits.get_or_insert_with(time::now);
                     self.write_timer.reset(since + self.timeouts.write);
                     ready!(Pin::new(&mut self.write_timer).poll(cx));
@@ -248,6 +323,9 @@ impl Link {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }
+        }
+        if self.reader.awaits_room {
+            self.reader.wake();
         }
         Poll::Ready(Ok(()))
     }
@@ -257,8 +335,16 @@ impl Link {
         if self.output.takes_more() { Poll::Ready(Ok(())) } else { self.poll_flush(cx) }
     }
 
-    /// Waits until the peer is gone: at its FIN, or only at a reset.
-    pub(crate) fn poll_peer_gone(&self, cx: &mut Context<'_>, fin_counts: bool) -> Poll<()> {
+    /// While a handler or the body of its response waits: lets the peer have what there is, and waits until it is gone:
+    /// at its FIN, or only at a reset, or when it takes nothing.
+    pub(crate) fn poll_peer_gone(&mut self, cx: &mut Context<'_>, fin_counts: bool) -> Poll<()> {
+        let is_known = self.server.as_ref().is_some_and(|server| server.will_wake(cx.waker()));
+        if !is_known && !self.protocol.request_body_done() {
+            self.server = Some(cx.waker().clone());
+        }
+        if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
+            return Poll::Ready(());
+        }
         if fin_counts { self.stream.poll_peer_closed(cx) } else { self.stream.poll_broken(cx) }
     }
 
@@ -266,6 +352,7 @@ impl Link {
     pub(crate) fn poll_discard_body(
         &mut self,
         cx: &mut Context<'_>,
+        deadline: Instant,
         discarded: &mut usize,
     ) -> Poll<bool> {
         while !self.protocol.request_body_done() {
@@ -285,8 +372,8 @@ impl Link {
             if ready!(self.poll_flush(cx)).is_err() {
                 return Poll::Ready(false);
             }
-            let linger = self.timeouts.linger;
-            match ready!(self.poll_receive(cx, |since| since + linger)) {
+            ready!(self.poll_turn(cx));
+            match ready!(self.poll_receive(cx, |_| deadline)) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(false),
             }
@@ -299,6 +386,11 @@ impl Link {
     pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         loop {
             self.stream.consume(self.stream.buffered().len());
+            // A peer that never stops sending would never have us wait for the timer.
+            if time::now() >= deadline {
+                return Poll::Ready(());
+            }
+            ready!(self.poll_turn(cx));
             match ready!(self.poll_receive(cx, |_| deadline)) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(()),
@@ -309,6 +401,7 @@ impl Link {
     /// Whether the peer may still be sending something that nobody will read.
     pub(crate) fn is_cut_short(&self) -> bool {
         !self.stream.buffered().is_empty()
+            || self.may_ask_on
             || matches!(self.protocol.phase(), Phase::Head | Phase::Body | Phase::Closed)
     }
 
@@ -340,6 +433,11 @@ impl Link {
     /// Ordinal of the current request.
     pub(crate) fn exchange(&self) -> u64 {
         self.exchange
+    }
+
+    /// Whether no byte of the current request is still to come.
+    pub(crate) fn request_body_done(&self) -> bool {
+        self.protocol.request_body_done()
     }
 
     /// Whether the client waits for 100 (Continue) before it sends its body.
@@ -390,6 +488,7 @@ impl Link {
     pub(crate) fn finish(&mut self, trailers: Option<&http::HeaderMap>) -> Result<(), UsageError> {
         // From here on the body of the request is the connection's to discard: whoever kept it reads no more.
         self.exchange += 1;
+        self.reader.wake();
         self.protocol.finish(trailers, self.output.buffer())
     }
 

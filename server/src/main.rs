@@ -5,9 +5,11 @@ mod log;
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use mainspring::app::App;
@@ -55,15 +57,14 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let addresses: Vec<SocketAddr> = addresses.collect::<Result<_, _>>()?;
     let workers = args.workers.unwrap_or_else(available_cores);
     let options = ListenOptions { reuse_port: workers.get() > 1, ..ListenOptions::default() };
-    let telemetry = Telemetry::new();
-    let outputs = run_shards(workers, |index| {
-        if index == 0 {
-            for address in &addresses {
-                tracing::info!("listening on http://{address}");
-            }
-        }
-        serve_shard(addresses.clone(), options, telemetry.clone(), args.root.clone())
-    });
+    let plan = Plan {
+        addresses,
+        options,
+        telemetry: Telemetry::new(),
+        root: args.root.clone(),
+        still_to_listen: Arc::new(AtomicUsize::new(workers.get())),
+    };
+    let outputs = run_shards(workers, |_| serve_shard(plan.clone()));
     let mut connections_cut = 0;
     for output in outputs {
         let summary = output
@@ -78,15 +79,28 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn serve_shard(
+/// What each shard serves.
+#[derive(Clone)]
+struct Plan {
     addresses: Vec<SocketAddr>,
     options: ListenOptions,
     telemetry: Telemetry,
     root: Option<PathBuf>,
-) -> io::Result<Summary> {
+    /// Shards that do not listen yet.
+    still_to_listen: Arc<AtomicUsize>,
+}
+
+async fn serve_shard(plan: Plan) -> io::Result<Summary> {
+    let Plan { addresses, options, telemetry, root, still_to_listen } = plan;
     let shutdown = Shutdown::on_signals()?;
-    let listeners = addresses.into_iter().map(|address| TcpListener::bind(address, options));
+    let listeners = addresses.iter().map(|address| TcpListener::bind(*address, options));
     let listeners = listeners.collect::<io::Result<_>>()?;
+    // The last one says so: whoever reads it may connect, and a signal reaches all of them.
+    if still_to_listen.fetch_sub(1, Ordering::Relaxed) == 1 {
+        for address in &addresses {
+            tracing::info!("listening on http://{address}");
+        }
+    }
     let app = App::new(telemetry.clone(), root);
     Ok(Server::new(app).telemetry(&telemetry).serve(listeners, shutdown).await)
 }

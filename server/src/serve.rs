@@ -12,7 +12,7 @@
 //! Nothing is written before something has to be awaited: the answers to a batch of pipelined requests leave in one
 //! write. A connection that never has to wait lets others run after [`BURST_MAX`] exchanges.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::Poll;
@@ -42,6 +42,8 @@ pub(crate) struct Context<H> {
     pub(crate) timeouts: Timeouts,
     pub(crate) on_client_fin: OnClientFin,
     pub(crate) draining: CancelToken,
+    /// Connections that are done but for the peer's FIN.
+    pub(crate) lingering: Cell<usize>,
     pub(crate) date: DateCache,
     pub(crate) stats: Arc<Stats>,
 }
@@ -62,6 +64,8 @@ enum SendError {
     Disconnected,
     /// The body failed half way.
     Body(BoxError),
+    /// The body panicked half way; the panic hook has told where and what.
+    Panic,
     /// The body was not as long as the head said.
     Usage(UsageError),
 }
@@ -75,7 +79,7 @@ pub(crate) async fn serve_connection<H: Handler>(stream: TcpStream, context: Rc<
     let link = Rc::new(RefCell::new(link));
     let end = serve_exchanges(&link, &context).await;
     if let End::Close = end {
-        close(&link, &context.timeouts).await;
+        close(&link, &context).await;
     }
     let link = Rc::try_unwrap(link).ok().expect("bodies hold their connection weakly");
     let link = link.into_inner();
@@ -104,9 +108,9 @@ async fn serve_exchanges<H: Handler>(link: &SharedLink, context: &Context<H>) ->
             return End::Close;
         }
         if let Err(error) = send(link, context, response).await {
-            return end_of_cut_response(&error);
+            return end_of_cut_response(link, context, &error);
         }
-        if !finish_request(link).await {
+        if !finish_request(link, &context.timeouts).await {
             return End::Close;
         }
         if exchange % BURST_MAX == 0 {
@@ -116,13 +120,15 @@ async fn serve_exchanges<H: Handler>(link: &SharedLink, context: &Context<H>) ->
     unreachable!("nobody serves 2^64 requests")
 }
 
-/// Answers a peer that broke the protocol or was too slow.
-fn reject<H>(link: &SharedLink, context: &Context<H>, error: crate::http1::Error) {
+/// Answers a peer that broke the protocol or was too slow. False: a response has begun already, or nobody is there.
+fn reject<H>(link: &SharedLink, context: &Context<H>, error: crate::http1::Error) -> bool {
     context.stats.rejections.add(1);
     let date = context.date.at(time::now());
-    if let Some(status) = link.borrow_mut().reject(error, &date) {
+    let answered = link.borrow_mut().reject(error, &date);
+    if let Some(status) = answered {
         context.stats.count_response(status);
     }
+    answered.is_some()
 }
 
 /// Runs the handler. `None`: the client went away first.
@@ -161,12 +167,8 @@ fn respond<H: Handler>(
                     return Poll::Ready(Some(response));
                 }
             }
-            let mut link = link.borrow_mut();
             // While this handler waits, the clients of earlier ones must not.
-            if let Poll::Ready(Err(_)) = link.poll_flush(cx) {
-                return Poll::Ready(None);
-            }
-            link.poll_peer_gone(cx, fin_counts).map(|()| None)
+            link.borrow_mut().poll_peer_gone(cx, fin_counts).map(|()| None)
         })
         .await
     }
@@ -255,14 +257,18 @@ async fn next_frame<H: Handler>(
 ) -> Result<Option<Frame<Bytes>>, SendError> {
     let fin_counts = context.on_client_fin == OnClientFin::Cancel;
     let frame = poll_fn(|cx| {
-        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
-            return Poll::Ready(Ok(frame));
+        // A body that panicked is not polled again.
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *body).poll_frame(cx)));
+        match polled {
+            Ok(Poll::Ready(frame)) => return Poll::Ready(Ok(frame)),
+            Ok(Poll::Pending) => {}
+            Err(_panic) => {
+                context.stats.handler_panics.add(1);
+                return Poll::Ready(Err(SendError::Panic));
+            }
         }
-        let mut link = link.borrow_mut();
-        if let Poll::Ready(Err(_)) = link.poll_flush(cx) {
-            return Poll::Ready(Err(SendError::Disconnected));
-        }
-        link.poll_peer_gone(cx, fin_counts).map(|()| Err(SendError::Disconnected))
+        let gone = link.borrow_mut().poll_peer_gone(cx, fin_counts);
+        gone.map(|()| Err(SendError::Disconnected))
     })
     .await?;
     frame.transpose().map_err(SendError::Body)
@@ -297,36 +303,68 @@ async fn flush(link: &SharedLink) -> Result<(), SendError> {
 }
 
 /// Gets rid of what the handler left unread. True: the connection is ready for the next request.
-async fn finish_request(link: &SharedLink) -> bool {
-    if link.borrow().must_close() {
+async fn finish_request(link: &SharedLink, timeouts: &Timeouts) -> bool {
+    // A peer that failed while its response was written already got no other answer than that.
+    if link.borrow().must_close() || link.borrow().failure().is_some() {
         return false;
     }
-    let mut discarded = 0;
-    poll_fn(|cx| link.borrow_mut().poll_discard_body(cx, &mut discarded)).await
-        && link.borrow_mut().next_cycle()
+    if !link.borrow().request_body_done() {
+        let (deadline, mut discarded) = (time::now() + timeouts.linger, 0);
+        let discard =
+            poll_fn(|cx| link.borrow_mut().poll_discard_body(cx, deadline, &mut discarded));
+        if !discard.await {
+            return false;
+        }
+    }
+    link.borrow_mut().next_cycle()
 }
 
 /// Delivers what is written, then FIN; and waits for the peer's where a reset could overtake the answer.
-async fn close(link: &SharedLink, timeouts: &Timeouts) {
+async fn close<H>(link: &SharedLink, context: &Context<H>) {
     if flush(link).await.is_err() || !link.borrow_mut().shutdown_write() {
         return;
     }
     if link.borrow().is_cut_short() {
-        let deadline = time::now() + timeouts.linger;
+        let _lingering = Lingering::new(&context.lingering);
+        let deadline = time::now() + context.timeouts.linger;
         poll_fn(|cx| link.borrow_mut().poll_linger(cx, deadline)).await;
     }
 }
 
-/// How to end a connection whose response did not get to its end.
-fn end_of_cut_response(error: &SendError) -> End {
-    match error {
+/// Counts a connection as lingering for as long as it lives.
+struct Lingering<'a>(&'a Cell<usize>);
+
+impl<'a> Lingering<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Lingering<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// How to end a connection whose response did not get to its end: so that a client that still reads does not take a
+/// part for the whole.
+fn end_of_cut_response<H>(link: &SharedLink, context: &Context<H>, error: &SendError) -> End {
+    let failure = link.borrow().failure();
+    match (error, failure) {
         // Clients leave; nobody has to look into it.
-        SendError::Disconnected => {
-            tracing::debug!("the client left before its response was whole");
-            return End::Drop;
+        (SendError::Disconnected, _) => {
+            tracing::debug!("the client left before the response's end");
         }
-        SendError::Body(error) => tracing::error!("the body of a response failed: {error}"),
-        SendError::Usage(error) => tracing::error!("a response was cut: {error}"),
+        (SendError::Panic, _) => {}
+        // The response was to be made of the request: if it has not begun, there is still another to give.
+        (SendError::Body(_), Some(failure)) => {
+            if reject(link, context, failure) {
+                return End::Close;
+            }
+        }
+        (SendError::Body(error), None) => tracing::error!("the body of a response failed: {error}"),
+        (SendError::Usage(error), _) => tracing::error!("a response was cut: {error}"),
     }
     End::Reset
 }

@@ -1,5 +1,6 @@
 //! `Server`: accepts connections, serves each in a task of its scope, and drains.
 
+use core::cell::Cell;
 use core::net::SocketAddr;
 use core::pin::pin;
 use core::time::Duration;
@@ -145,6 +146,7 @@ impl<H: Handler> Server<H> {
             timeouts: self.timeouts,
             on_client_fin: self.on_client_fin,
             draining: shutdown.draining().clone(),
+            lingering: Cell::new(0),
             date: DateCache::new(),
             stats: self.stats.unwrap_or_default(),
         });
@@ -160,8 +162,11 @@ impl<H: Handler> Server<H> {
         // Closing them resets what arrives from now on; what the backlog held was taken.
         drop(listeners);
         tracing::info!(connections = connections.len(), "draining: what runs may end");
-        let left = drain(&connections, drain_timeout, shutdown.stopping()).await;
-        Summary { connections_cut: left }
+        drain(&connections, drain_timeout, shutdown.stopping()).await;
+        // Those that linger have all that they were to get.
+        let connections_cut = connections.len() - context.lingering.get();
+        connections.cancel();
+        Summary { connections_cut }
     }
 }
 
@@ -200,6 +205,8 @@ async fn accept<H: Handler>(
                     serve_connection(stream, context).await;
                 }));
             }
+            // What waits for sockets that the machine does not have cannot be taken: the drain does not wait with it.
+            Err(error) if Exhausted::is(&error) && context.draining.is_cancelled() => break,
             Err(error) => pause_after(&error).await,
         }
     }
@@ -227,8 +234,8 @@ async fn pause_after(error: &io::Error) {
     }
 }
 
-/// Waits for the connections; gives how many had to be cut.
-async fn drain(connections: &Scope, drain_timeout: Duration, stopping: &CancelToken) -> usize {
+/// Waits for the connections, for as long as they may take.
+async fn drain(connections: &Scope, drain_timeout: Duration, stopping: &CancelToken) {
     let ended = async {
         while let Err(error) = connections.join().await {
             // A connection's task catches its handler's panics: this one is ours.
@@ -241,7 +248,4 @@ async fn drain(connections: &Scope, drain_timeout: Duration, stopping: &CancelTo
         _ = ended => {}
         () = (&mut stopping).fuse() => {}
     }
-    let left = connections.len();
-    connections.cancel();
-    left
 }

@@ -2,11 +2,13 @@
 //!
 //! This package is the only one that knows all the others. `scenario` says what a scenario is and runs it twice;
 //! `scenarios` are the scenarios; `client` is a client that shares no code with the server, so that both cannot be
-//! wrong in the same way; `fuzz` holds the bodies of the fuzz targets.
+//! wrong in the same way; `conformance` compares the simulator with the operating system; `fuzz` holds the bodies of
+//! the fuzz targets.
 
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod conformance;
 pub mod fuzz;
 pub mod scenario;
 pub mod scenarios;
@@ -15,6 +17,11 @@ pub mod scenarios;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// That of the description of the simulator.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/SIMULATION.md")]
+pub struct Simulation;
 
 /// Those of the guide.
 #[cfg(doctest)]

@@ -127,6 +127,9 @@ impl Scenario {
     }
 
     /// Runs each seed of a range twice, on all cores.
+    ///
+    /// # Panics
+    /// When a worker does outside of a run.
     #[must_use]
     pub fn sweep(&self, seeds: Range<u64>) -> Sweep {
         let next = AtomicU64::new(seeds.start);

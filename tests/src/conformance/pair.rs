@@ -15,6 +15,7 @@ pub(super) const ANY_PORT: SocketAddr =
     SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A byte for each position of a stream, such that one that is lost, doubled or swapped is seen.
+#[expect(clippy::cast_possible_truncation, reason = "below 251")]
 pub(super) const fn pattern(position: usize) -> u8 {
     (position % 251) as u8
 }
@@ -124,12 +125,12 @@ pub(super) async fn broken(stream: &TcpStream) {
 
 /// Whether it is known by now that the peer has ended.
 pub(super) fn is_peer_closed(stream: &TcpStream) -> bool {
-    stream.poll_peer_closed(&mut Context::from_waker(Waker::noop())).is_ready()
+    stream.poll_peer_closed(&Context::from_waker(Waker::noop())).is_ready()
 }
 
 /// Whether it is known by now that the connection is broken.
 pub(super) fn is_broken(stream: &TcpStream) -> bool {
-    stream.poll_broken(&mut Context::from_waker(Waker::noop())).is_ready()
+    stream.poll_broken(&Context::from_waker(Waker::noop())).is_ready()
 }
 
 /// Polls a future once, within its task; `None` if it has to wait.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{CASES, Case, Expectation, Machine};
+use super::{CASES, Case, Exception, Expectation, Machine};
 
 /// What became of each case on each machine.
 #[derive(Debug, Default)]
@@ -31,8 +31,7 @@ impl Score {
     }
 
     fn mark(&self, case: &Case, machine: Machine) -> &'static str {
-        let result =
-            self.results.iter().find(|(name, on, _)| *name == case.name && *on == machine);
+        let result = self.results.iter().find(|(name, on, _)| *name == case.name && *on == machine);
         match result {
             None => "not run",
             Some((_, _, Err(_))) => "FAILED",
@@ -72,14 +71,27 @@ pub fn section() -> String {
         lines.push(format!("| `{}` | {marks} | {} |", case.name, case.about));
     }
     lines.push(String::new());
+    lines.extend(reasons());
+    lines.join("\n")
+}
+
+/// Each exception once, with the cases that make it.
+fn reasons() -> Vec<String> {
+    let mut told: Vec<(Exception, Vec<String>)> = Vec::new();
     for case in CASES {
         for exception in case.exceptions {
-            let mark = expected(case, exception.machine);
-            let machine = exception.machine.name();
-            lines.push(format!("- `{}` {mark} on {machine}: {}", case.name, exception.reason));
+            let name = format!("`{}`", case.name);
+            match told.iter_mut().find(|(other, _)| other == exception) {
+                Some((_, names)) => names.push(name),
+                None => told.push((*exception, vec![name])),
+            }
         }
     }
-    lines.join("\n")
+    let line = |(exception, names): &(Exception, Vec<String>)| {
+        let machines: Vec<_> = exception.machines.iter().map(|machine| machine.name()).collect();
+        format!("- {} on {}: {}", names.join(", "), machines.join(", "), exception.reason)
+    };
+    told.iter().map(line).collect()
 }
 
 fn totals() -> String {

@@ -178,7 +178,7 @@ async fn handle(mut request: Request, guard: Guard) -> Response {
                 let piece = Ok::<_, std::io::Error>(Bytes::from_static(b"piece\n"));
                 (number < 5).then_some((piece, (number + 1, guard)))
             });
-            return Response::new(Body::stream(None, pieces));
+            Response::new(Body::stream(None, pieces))
         }
         _ => {
             for _ in 0..5 {
