@@ -1,0 +1,287 @@
+//! Every wait that the client decides ends, and when. In a calm room the instants are exact.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use mainspring::{Handler, IntoResponse, Request, Server};
+use mainspring_executor::time::{now, sleep, sleep_until};
+
+use crate::playground::playground;
+use crate::stage::{Case, LATENCY, Machines, Stage};
+use crate::wire::{End, closes, get, goes_on, pattern, request, rest};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Long enough for whatever is on its way in a rough room.
+const A_WHILE: Duration = Duration::from_millis(500);
+
+/// That took `expected` and the way there and back: exactly, or no less and not much more.
+#[track_caller]
+fn took(stage: &Stage, took: Duration, expected: Duration) {
+    if stage.is_exact {
+        assert_eq!(took, expected + 2 * LATENCY);
+    } else {
+        let late = took.checked_sub(expected).expect("not before its time");
+        assert!(late < A_WHILE, "{late:?} late");
+    }
+}
+
+/// A connection that says nothing is closed after a minute without a word: before a request, and after one.
+#[test]
+fn an_idle_connection_is_closed_after_a_minute() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        for requests in 0..3 {
+            let mut client = stage.connect().await;
+            let mut since = now();
+            for _ in 0..requests {
+                sleep(50 * SECOND).await;
+                since = now();
+                goes_on(&mut client).await;
+            }
+            closes(&mut client).await;
+            let idle = now() - since;
+            match requests {
+                // The handshake has come to its end here when the server has waited for half of it already, or less.
+                0 => assert!(60 * SECOND - 2 * A_WHILE < idle && idle < 60 * SECOND + A_WHILE),
+                _ => took(&stage, idle, 60 * SECOND),
+            }
+        }
+    });
+}
+
+/// Empty lines before a request are not a request.
+#[test]
+fn empty_lines_are_idle() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        client.send(b"\r\n").await.expect("the server reads");
+        let since = now();
+        closes(&mut client).await;
+        took(&stage, now() - since, 60 * SECOND);
+    });
+}
+
+/// A head has ten seconds from its first byte to its end, however busily its bytes trickle in.
+#[test]
+fn a_head_has_ten_seconds() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        for (begins, pause) in [("G", 20 * SECOND), ("GET / HTTP/1.1\r\nX: ", SECOND / 2)] {
+            let mut client = stage.connect().await;
+            goes_on(&mut client).await;
+            sleep(5 * SECOND).await;
+            let since = now();
+            client.send(begins.as_bytes()).await.expect("the server reads");
+            while now() - since + pause < 10 * SECOND {
+                sleep(pause).await;
+                client.send(b"a").await.expect("the server reads");
+            }
+            let answer = client.answer(false).await.expect("an answer");
+            assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
+            took(&stage, now() - since, 10 * SECOND);
+            closes(&mut client).await;
+        }
+        assert_eq!(stage.stats().rejections, 2);
+    });
+}
+
+/// A head that comes slowly, but in time, is served.
+#[test]
+fn a_slow_head_is_served() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        for byte in get("/hello").bytes() {
+            client.send(&[byte]).await.expect("the server reads");
+            sleep(SECOND / 5).await;
+        }
+        assert_eq!(client.answer(false).await.expect("an answer").body, b"hello");
+        goes_on(&mut client).await;
+    });
+}
+
+/// A body that stalls for thirty seconds: the handler's read fails, and whatever it says, the client gets 408.
+#[test]
+fn a_body_that_stalls_is_given_up_after_thirty_seconds() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        for (fields, part) in
+            [("Content-Length: 9\r\n", "abc"), ("Transfer-Encoding: chunked\r\n", "9\r\nabc")]
+        {
+            let mut client = stage.connect().await;
+            client.send(request("POST", "/collect", fields).as_bytes()).await.expect("it reads");
+            sleep(29 * SECOND).await;
+            client.send(part.as_bytes()).await.expect("the server reads");
+            let since = now();
+            let answer = client.answer(false).await.expect("an answer");
+            assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
+            took(&stage, now() - since, 30 * SECOND);
+            closes(&mut client).await;
+        }
+        assert_eq!(*stage.seen.notes.borrow(), ["Protocol(Timeout)", "Protocol(Timeout)"]);
+        assert_eq!(stage.stats().rejections, 2);
+    });
+}
+
+/// A body that comes slowly is read to its end.
+#[test]
+fn a_slow_body_is_read() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        let head = request("POST", "/collect", "Content-Length: 9\r\n");
+        client.send(head.as_bytes()).await.expect("the server reads");
+        for _ in 0..9 {
+            sleep(29 * SECOND).await;
+            client.send(b"a").await.expect("the server reads");
+        }
+        assert_eq!(client.answer(false).await.expect("an answer").body, b"9 bytes");
+        goes_on(&mut client).await;
+    });
+}
+
+/// A request for more than any buffer between here and there holds.
+fn big(version: &str) -> String {
+    format!("GET /bytes/1000000 HTTP/{version}\r\nHost: x\r\n\r\n")
+}
+
+/// A stream without end, of pieces that are there at once, as one response to HTTP/1.0: only a reset can tell that it
+/// was cut.
+fn endless(_: &Stage) -> Server<impl Handler + use<>> {
+    Server::new(async |_: Request| {
+        let pieces = futures::stream::repeat_with(|| {
+            Ok::<_, std::io::Error>(bytes::Bytes::from(pattern(1_000)))
+        });
+        mainspring::Response::new(mainspring::Body::stream(None, pieces))
+    })
+}
+
+/// A client that takes nothing is reset after thirty seconds, however its response is framed, and whatever of it the
+/// kernel still holds.
+#[test]
+fn a_client_that_reads_nothing_is_reset() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        for version in ["1.0", "1.1"] {
+            is_reset_after_thirty_seconds(&stage, &big(version)).await;
+        }
+    });
+    Case::new(endless).on(Machines::Simulated).check(|stage| async move {
+        for version in ["1.0", "1.1"] {
+            is_reset_after_thirty_seconds(&stage, &big(version)).await;
+        }
+    });
+}
+
+/// The same where all of the response is made already, and only its end is still to be written; and where the client
+/// stalls on the answer of the request before.
+#[test]
+fn a_client_that_takes_no_answer_is_reset_wherever_its_loop_is() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        let close = "Connection: close\r\n";
+        let batches = [
+            // Copied, not referenced: 150 of them do not fit.
+            get("/bytes/1000").repeat(150),
+            get("/bytes/1000").repeat(150) + &get("/slow/50000"),
+            get("/bytes/1000").repeat(63) + &request("GET", "/bytes/60000", close),
+            get("/bytes/15000").repeat(8) + &request("GET", "/bytes/15000", close),
+        ];
+        for batch in batches {
+            is_reset_after_thirty_seconds(&stage, &batch).await;
+        }
+    });
+}
+
+async fn is_reset_after_thirty_seconds(stage: &Stage, requests: &str) {
+    let mut client = stage.connect().await;
+    client.send(requests.as_bytes()).await.expect("the server reads");
+    sleep(30 * SECOND - A_WHILE).await;
+    assert_eq!(stage.stats().connections_open, 1, "there is still hope");
+    sleep(3 * A_WHILE).await;
+    assert_eq!(stage.stats().connections_open, 0, "it has been given up: {requests:.60}");
+    let (bytes, end) = rest(&mut client).await;
+    assert!(!bytes.is_empty(), "what had arrived is there");
+    assert_eq!(end, End::Reset, "it must not look whole: {requests:.60}");
+}
+
+/// A client that takes a little at a time, again and again, is served however long it takes.
+#[test]
+fn a_client_that_reads_slowly_is_served() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        client.send(big("1.1").as_bytes()).await.expect("the server reads");
+        let whole = pattern(1_000_000);
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(&whole[990_000..]) {
+            if bytes.len() < 600_000 {
+                sleep(25 * SECOND).await;
+            }
+            // What has arrived, which makes room for more.
+            for _ in 0..4 {
+                let stream = client.stream();
+                if !bytes.ends_with(&whole[990_000..]) {
+                    assert!(stream.fill().await.expect("the server is patient") > 0);
+                    bytes.extend_from_slice(stream.buffered());
+                    stream.consume(stream.buffered().len());
+                }
+            }
+        }
+        goes_on(&mut client).await;
+    });
+}
+
+/// A refused client that goes on talking is listened to for two seconds, so that it reads the answer, and no longer.
+#[test]
+fn a_refused_client_is_not_listened_to_for_ever() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        let since = now();
+        let answer = client.exchange(b"nonsense\r\n\r\n", false).await.expect("an answer");
+        assert_eq!(answer.status, 400);
+        let mut closed = None;
+        while closed.is_none() {
+            assert!(now() - since < 5 * SECOND, "it is still listened to");
+            let _ = client.send(b"more nonsense").await;
+            sleep(SECOND / 100).await;
+            closed = (stage.stats().connections_open == 0).then(|| now() - since);
+        }
+        let closed = closed.expect("the loop ended");
+        assert!(closed > 2 * SECOND && closed < 2 * SECOND + A_WHILE, "{closed:?}");
+    });
+}
+
+/// A handler that takes an hour is waited for: its time is its own affair.
+#[test]
+fn a_handler_has_all_the_time_it_wants() {
+    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        let asked = now();
+        let answer = client.exchange(get("/slow/3600000").as_bytes(), false).await;
+        assert_eq!(answer.expect("an answer").body, b"slow");
+        took(&stage, now() - asked, 3600 * SECOND);
+        goes_on(&mut client).await;
+    });
+}
+
+/// The time that a handler takes between two reads is not the client's: only waiting for bytes that are not there is.
+#[test]
+fn a_slow_handler_does_not_make_a_slow_client() {
+    let server = |stage: &Stage| {
+        let seen = Rc::clone(&stage.seen);
+        Server::new(move |mut request: Request| {
+            let seen = Rc::clone(&seen);
+            async move {
+                let mut length = 0;
+                while let Some(chunk) = request.body_mut().chunk().await {
+                    length += chunk.expect("the client is as fast as can be").len();
+                    seen.add();
+                    sleep_until(now() + 100 * SECOND).await;
+                }
+                format!("{length}").into_response()
+            }
+        })
+    };
+    Case::new(server).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        let head = request("POST", "/", "Content-Length: 300000\r\n");
+        client.send(head.as_bytes()).await.expect("the server reads");
+        client.send(&pattern(300_000)).await.expect("the server reads");
+        assert_eq!(client.answer(false).await.expect("an answer").body, b"300000");
+        assert!(stage.seen.count.get() > 2);
+    });
+}
