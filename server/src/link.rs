@@ -398,6 +398,14 @@ impl Link {
         }
     }
 
+    /// Since when nothing was said either way. What was said before that has arrived long ago, and cannot be overtaken.
+    pub(crate) fn quiet_since(&self) -> Instant {
+        match (self.protocol.phase(), self.read_waits) {
+            (Phase::Idle, Some(since)) => since,
+            _ => time::now(),
+        }
+    }
+
     /// Whether the peer may still be sending something that nobody will read.
     pub(crate) fn is_cut_short(&self) -> bool {
         !self.stream.buffered().is_empty()

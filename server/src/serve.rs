@@ -326,7 +326,7 @@ async fn close<H>(link: &SharedLink, context: &Context<H>) {
     }
     if link.borrow().is_cut_short() {
         let _lingering = Lingering::new(&context.lingering);
-        let deadline = time::now() + context.timeouts.linger;
+        let deadline = link.borrow().quiet_since() + context.timeouts.linger;
         poll_fn(|cx| link.borrow_mut().poll_linger(cx, deadline)).await;
     }
 }

@@ -78,7 +78,12 @@ pub fn conclude(world: &World, request_count: u64) -> Result<Run, String> {
     let report = world.run().map_err(|failure| failure.to_string())?;
     let leaks = world.leaks();
     if !leaks.is_empty() {
-        return Err(format!("leak: still alive after the end:\n  {}", leaks.join("\n  ")));
+        let mut message = format!("leak: still alive after the end:\n  {}", leaks.join("\n  "));
+        for event in world.trace() {
+            message.push('\n');
+            message.push_str(&event);
+        }
+        return Err(message);
     }
     Ok(Run {
         trace_hash: report.trace_hash,

@@ -41,7 +41,6 @@ fn a_drain_lets_what_runs_end() {
         if stage.is_exact {
             assert_eq!(now() - drained, LATENCY, "at once");
         }
-        assert!(now() - drained < Duration::from_millis(200), "before the others");
         begun.send(b"lo HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("the server reads");
         uploading.send(&upload[upload.len() - 2..]).await.expect("the server reads");
         for (client, body) in [(begun, "hello"), (uploading, "5 bytes"), (running, "slow")] {

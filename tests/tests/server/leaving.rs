@@ -178,7 +178,7 @@ fn others_do_not_notice() {
             }
         })
     };
-    Case::new(server).check(|stage| async move {
+    Case::new(server).on(Machines::Simulated).check(|stage| async move {
         let mut stays = stage.connect().await;
         stays.send(get("/").as_bytes()).await.expect("the server reads");
         for _ in 0..5 {

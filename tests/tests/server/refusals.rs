@@ -9,10 +9,7 @@ use crate::wire::{closes, get, request};
 
 /// Says `requests`, each on a connection of its own and with another behind it; each gets its status and a close, and
 /// what stands behind it is never served.
-fn check<H: Handler>(
-    make: impl Fn(&Stage) -> Server<H> + Clone + 'static,
-    requests: Vec<(String, u16)>,
-) {
+fn check<H: Handler>(make: impl Fn(&Stage) -> Server<H> + 'static, requests: Vec<(String, u16)>) {
     Case::new(make).check(move |stage| {
         let requests = requests.clone();
         async move {

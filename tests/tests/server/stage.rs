@@ -8,6 +8,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::rc::Rc;
 
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 use mainspring::{Handler, Incoming, Server, Shutdown, StatsSnapshot, Summary, Telemetry};
 use mainspring_executor::driver::{Driver, ListenOptions};
 use mainspring_executor::net::TcpListener;
@@ -85,6 +87,10 @@ enum Control {
 }
 
 impl Stage {
+    fn new(address: SocketAddr, control: Control, is_exact: bool) -> Self {
+        Self { address, seen: Rc::default(), is_exact, telemetry: Telemetry::new(), control }
+    }
+
     pub(crate) async fn connect(&self) -> Client {
         self.try_connect().await.expect("the server listens")
     }
@@ -147,22 +153,28 @@ impl Stage {
     }
 }
 
+/// Serves on a stage until it is told to end.
+type Serve = dyn Fn(Stage, TcpListener, Shutdown) -> LocalBoxFuture<'static, ()>;
+
+/// What a client does on a stage.
+type Play<'a> = dyn Fn(Stage) -> LocalBoxFuture<'static, ()> + 'a;
+
 /// A server, where it is tried, and what the room is like.
-pub(crate) struct Case<M> {
-    make: M,
+pub(crate) struct Case {
+    serve: Rc<Serve>,
     machines: Machines,
     adjust: fn(&mut WorldConfig),
     files: &'static [(&'static str, &'static [u8])],
 }
 
-impl<M, H> Case<M>
-where
-    M: Fn(&Stage) -> Server<H> + Clone + 'static,
-    H: Handler,
-{
+impl Case {
     /// The server that `make` makes, on all machines.
-    pub(crate) fn new(make: M) -> Self {
-        Self { make, machines: Machines::All, adjust: |_| {}, files: &[] }
+    pub(crate) fn new<H: Handler>(make: impl Fn(&Stage) -> Server<H> + 'static) -> Self {
+        let serve = move |stage: Stage, listener, until| {
+            let server = make(&stage);
+            async move { stage.serve(server, listener, until).await }.boxed_local()
+        };
+        Self { serve: Rc::new(serve), machines: Machines::All, adjust: |_| {}, files: &[] }
     }
 
     pub(crate) fn on(self, machines: Machines) -> Self {
@@ -184,26 +196,24 @@ where
     where
         F: Future<Output = ()> + 'static,
     {
+        let client: &Play<'_> = &|stage| client(stage).boxed_local();
         for seed in 0..CALM_SEEDS {
-            self.simulate_twice(seed, WorldConfig::calm(), &client);
+            self.simulate_twice(seed, WorldConfig::calm(), client);
         }
         if self.machines != Machines::Calm {
             for seed in 0..ROUGH_SEEDS {
-                self.simulate_twice(seed, WorldConfig::rough(), &client);
+                self.simulate_twice(seed, WorldConfig::rough(), client);
             }
         }
         if self.machines == Machines::All {
-            self.run_on_os(Rc::new(OsDriver::new().expect("a driver")), &client);
+            self.play_on_os(Rc::new(OsDriver::new().expect("a driver")), client);
         }
     }
 
-    fn simulate_twice<F>(&self, seed: u64, mut config: WorldConfig, client: impl Fn(Stage) -> F)
-    where
-        F: Future<Output = ()> + 'static,
-    {
+    fn simulate_twice(&self, seed: u64, mut config: WorldConfig, client: &Play<'_>) {
         (self.adjust)(&mut config);
-        let first = self.simulate(seed, config.clone(), &client, |_, _| {});
-        let second = self.simulate(seed, config, &client, |_, _| {});
+        let first = self.play(seed, config.clone(), client, |_, _| {});
+        let second = self.play(seed, config, client, |_, _| {});
         assert_eq!(first.trace_hash(), second.trace_hash(), "seed {seed}: two runs differ");
     }
 
@@ -218,6 +228,16 @@ where
     where
         F: Future<Output = ()> + 'static,
     {
+        self.play(seed, config, &|stage| client(stage).boxed_local(), direct)
+    }
+
+    fn play(
+        &self,
+        seed: u64,
+        config: WorldConfig,
+        client: &Play<'_>,
+        direct: impl FnOnce(&World, &Stage),
+    ) -> World {
         let name = if config.shuffled { "rough" } else { "calm" };
         let is_exact = !config.shuffled;
         let world = World::new(seed, config);
@@ -225,19 +245,13 @@ where
         for (path, bytes) in self.files {
             host.add_file("/srv", path, bytes);
         }
-        let stage = Stage {
-            address: host.address(PORT),
-            seen: Rc::default(),
-            is_exact,
-            telemetry: Telemetry::new(),
-            control: Control::Signals(host.clone()),
-        };
-        let (make, on) = (self.make.clone(), stage.clone());
+        let stage = Stage::new(host.address(PORT), Control::Signals(host.clone()), is_exact);
+        let (serve, on) = (Rc::clone(&self.serve), stage.clone());
         host.run(async move {
             let address = SocketAddr::from(([0, 0, 0, 0], PORT));
             let shutdown = Shutdown::on_signals().expect("signals can be watched");
             let listener = TcpListener::bind(address, ListenOptions::default());
-            on.serve(make(&on), listener.expect("a free port"), shutdown).await;
+            serve(on, listener.expect("a free port"), shutdown).await;
         });
         let (client, on) = (client(stage.clone()), stage.clone());
         world.host("client").run(async move {
@@ -259,23 +273,20 @@ where
     where
         F: Future<Output = ()> + 'static,
     {
+        self.play_on_os(driver, &|stage| client(stage).boxed_local());
+    }
+
+    fn play_on_os(&self, driver: Rc<dyn Driver>, client: &Play<'_>) {
         let shard = Shard::new(driver);
         let shutdown = Shutdown::new();
         let localhost = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = shard.enter(|| TcpListener::bind(localhost, ListenOptions::default()));
         let listener = listener.expect("a free port");
-        let stage = Stage {
-            address: listener.local_addr().expect("it listens"),
-            seen: Rc::default(),
-            is_exact: false,
-            telemetry: Telemetry::new(),
-            control: Control::Flags(shutdown.clone()),
-        };
-        let (make, on, client) = (self.make.clone(), stage.clone(), client(stage.clone()));
+        let address = listener.local_addr().expect("it listens");
+        let stage = Stage::new(address, Control::Flags(shutdown.clone()), false);
+        let (serve, on, client) = (Rc::clone(&self.serve), stage.clone(), client(stage.clone()));
         let run = async move {
-            let server = make(&on);
-            let server_on = on.clone();
-            let serving = spawn(async move { server_on.serve(server, listener, shutdown).await });
+            let serving = spawn(serve(on.clone(), listener, shutdown));
             client.await;
             on.finish();
             serving.await.expect("the server does not panic");
