@@ -67,7 +67,7 @@ pub struct StatsSnapshot {
     pub responses: [u64; 5],
     /// Requests refused for what the client did wrong, or for being too slow.
     pub rejections: u64,
-    /// Handlers that panicked.
+    /// Handlers that panicked, and bodies of their responses that did.
     pub handler_panics: u64,
     /// Handlers dropped because the client went away.
     pub handlers_cancelled: u64,

@@ -24,7 +24,7 @@ fn write_stats(text: &mut Exposition, stats: &StatsSnapshot) {
         ("connections_accepted_total", "Connections accepted.", stats.connections_accepted),
         ("requests_total", "Requests whose head was good.", stats.requests),
         ("requests_rejected_total", "Requests refused as malformed or slow.", stats.rejections),
-        ("handler_panics_total", "Handlers that panicked.", stats.handler_panics),
+        ("handler_panics_total", "Handlers or their bodies that panicked.", stats.handler_panics),
         ("handlers_cancelled_total", "Handlers whose client left.", stats.handlers_cancelled),
     ];
     for (name, help, value) in counters {
