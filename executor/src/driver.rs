@@ -11,7 +11,7 @@
 //!   a call reports [`Transfer::exhausted`] or `WouldBlock`; the driver then owes it another edge.
 //! - A report may be **spurious** (the call that follows says `WouldBlock`) and may be late or reordered between
 //!   sockets. It is never lost.
-//! - What cannot be made non-blocking (files, and later names) is a [`Job`]: submitted, announced by one edge,
+//! - What cannot be made non-blocking (files, names, the start of a child) is a [`Job`]: submitted, announced by one edge,
 //!   collected once.
 //!
 //! All methods are called on the thread of the shard that owns the driver, none from inside another, and none after
@@ -22,11 +22,17 @@ use core::net::SocketAddr;
 use core::ops::{BitOr, BitOrAssign};
 use core::time::Duration;
 use std::io::{self, IoSlice};
-use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use crate::address::Address;
+pub use crate::detached::Detached;
+pub use crate::heartbeat::{Heartbeat, Patience, Pulse};
 pub use crate::instant::Instant;
+pub use crate::job::{
+    Call, Ended, Entry, EntryKind, Job, Lane, Metadata, OpenMode, OpenedFile, Outcome, Refused,
+};
 pub use crate::run_queue::ReadyTasks;
+pub use crate::spawn::{ExitStatus, Spawn, Spawned, Stdio};
 pub use crate::task::TaskId;
 
 /// The machine that a shard runs on.
@@ -41,6 +47,11 @@ pub trait Driver {
 
     /// Sixty-four unpredictable bits (in the simulator: drawn from the seed). Must not block after boot.
     fn entropy(&self) -> u64;
+
+    /// One of `count` alternatives that are equally right, as a number below it: which branch of a
+    /// [`select!`](crate::select) is looked at first. Each comes up again and again, so that none starves; not for
+    /// secrets. `count` is at least 1.
+    fn choose(&self, count: usize) -> usize;
 
     /// The order of ready tasks: `None` is first-in first-out. Called once, when the shard is made.
     fn schedule(&self) -> Option<Box<dyn Schedule>>;
@@ -60,11 +71,23 @@ pub trait Driver {
     /// A handle that ends a `wait` from any thread.
     fn unparker(&self) -> Arc<dyn Unpark>;
 
-    /// Opens a listening TCP socket. Port 0 takes a free one; [`Driver::local_addr`] tells which.
+    /// Takes the heartbeat of the shard, to report polls that take longer than the budget of this machine. Called once,
+    /// on the thread of the shard, when the shard is made. A driver that puts itself in front of another one passes it
+    /// on; one without a budget does nothing, which is what this does.
+    fn watch(&self, heartbeat: Arc<Heartbeat>) {
+        drop(heartbeat);
+    }
+
+    /// Opens a listening stream socket: TCP or Unix, as `address` says. Port 0 takes a free one;
+    /// [`Driver::local_addr`] tells which. An IPv6 address takes IPv6 only, also where it is unspecified
+    /// (`IPV6_V6ONLY`). A path is made by the call, and removed when the token is closed, if it still names this socket.
     ///
     /// # Errors
-    /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`, or that no more sockets can be had.
-    fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Token>;
+    /// `AddrInUse`, also for a path at which anything is; `AddrNotAvailable`; `PermissionDenied`; `NotFound` and
+    /// `NotADirectory` for the folder of a path; `InvalidInput` for a path that no socket can have, and for
+    /// [`Address::Unnamed`]; `Unsupported` for [`ListenOptions::reuse_port`] at a path; or that no more sockets can be
+    /// had.
+    fn listen(&self, address: &Address, options: ListenOptions) -> io::Result<Token>;
 
     /// Takes one connection that is complete, and the address of its peer. The socket starts as if an edge had said
     /// readable and writable: the caller tries first.
@@ -72,13 +95,15 @@ pub trait Driver {
     /// # Errors
     /// `WouldBlock` when none waits (an edge will follow); `ConnectionAborted` when the peer gave up meanwhile (try
     /// again); an error of [`Exhausted::is`] when the machine is out of sockets, with the connection still waiting.
-    fn accept(&self, listener: Token) -> io::Result<(Token, SocketAddr)>;
+    fn accept(&self, listener: Token) -> io::Result<(Token, Address)>;
 
     /// Starts to connect. The first edge with [`Ready::WRITABLE`] says that the outcome is known.
     ///
     /// # Errors
-    /// Only what is known at once: no route, no sockets left.
-    fn connect(&self, address: SocketAddr) -> io::Result<Token>;
+    /// Only what is known at once: no route, no sockets left. For a path that is all there is to know: `NotFound`,
+    /// `ConnectionRefused` when nobody listens there, `PermissionDenied`, and an error of [`Exhausted::is`] when the
+    /// backlog is full. `InvalidInput` as for [`Driver::listen`].
+    fn connect(&self, address: &Address) -> io::Result<Token>;
 
     /// The outcome of [`Driver::connect`], to be asked after its edge. An error is told once.
     ///
@@ -86,7 +111,14 @@ pub trait Driver {
     /// `WouldBlock` while it is not known; else why the connection failed: `ConnectionRefused`, `TimedOut`, ….
     fn connect_outcome(&self, socket: Token) -> io::Result<()>;
 
-    /// Reads into `buffer`, which is not empty. A count of zero is the peer's FIN, and stays so.
+    /// Opens both ends of a Unix connection without a path. They start as if an edge had said readable and writable.
+    ///
+    /// # Errors
+    /// That no more sockets can be had.
+    fn stream_pair(&self) -> io::Result<(Token, Token)>;
+
+    /// Reads into `buffer`, which is not empty, from a stream or a pipe. A count of zero is the peer's FIN, and stays so. (The peer of a Unix socket
+    /// may be closed with unread bytes after its FIN: that is told once, as a reset, and then it is a FIN again.)
     ///
     /// # Errors
     /// `WouldBlock`; `ConnectionReset`, told once after the bytes that came before it; `Interrupted` (try again).
@@ -98,31 +130,88 @@ pub trait Driver {
     /// `WouldBlock`; `BrokenPipe` after our own FIN or the peer's end; `ConnectionReset`; `Interrupted` (try again).
     fn write(&self, socket: Token, buffers: &[IoSlice<'_>]) -> io::Result<Transfer>;
 
-    /// Sends FIN after what was written; reading goes on.
+    /// Sends FIN after what was written; reading goes on. At a pipe whoever reads finds its end.
     ///
     /// # Errors
-    /// `NotConnected` when the connection is already gone.
+    /// `NotConnected` when the connection is already gone; never at a Unix socket or a pipe.
     fn shutdown_write(&self, socket: Token) -> io::Result<()>;
+
+    /// Whether what is written to a TCP connection leaves at once, or may wait for the acknowledgement of what was
+    /// sent before, to go with more (`TCP_NODELAY`; Nagle's algorithm, RFC 896). On from the start, for connections
+    /// that were accepted as for those that were made.
+    ///
+    /// # Errors
+    /// Where the machine refuses.
+    fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()>;
 
     /// The address a socket is bound to.
     ///
     /// # Errors
     /// Where the machine cannot tell any more.
-    fn local_addr(&self, socket: Token) -> io::Result<SocketAddr>;
+    fn local_addr(&self, socket: Token) -> io::Result<Address>;
+
+    /// Opens a UDP socket. Port 0 takes a free one. An IPv6 address takes IPv6 only, also where it is unspecified.
+    ///
+    /// # Errors
+    /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`, or that no more sockets can be had.
+    fn bind_datagram(&self, address: SocketAddr) -> io::Result<Token>;
+
+    /// Gives a UDP socket a peer, or another one: datagrams of others no longer arrive, those that are there stay, and
+    /// it is told of as an error when nobody receives what is sent to the peer.
+    ///
+    /// # Errors
+    /// `InvalidInput` for the other version of IP; no route.
+    fn connect_datagram(&self, socket: Token, peer: SocketAddr) -> io::Result<()>;
+
+    /// Takes one datagram, as much of it as `buffer` holds. The rest of it is lost; that of others is not touched.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none (an edge will follow); `ConnectionRefused` when nobody received what was sent to
+    /// the peer of [`Driver::connect_datagram`], told once, to whoever receives or sends next; `Interrupted` (try again).
+    fn receive_from(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Received>;
+
+    /// Sends one datagram as a whole, to the peer of [`Driver::connect_datagram`] where `to` does not say otherwise.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room for it (an edge will follow); `InvalidInput` when it is longer than any
+    /// network takes, and for the other version of IP; `NotConnected` when nobody says where to; `ConnectionRefused` as
+    /// [`Driver::receive_from`], and then it is not sent; no route; `Interrupted` (try again).
+    fn send_to(&self, socket: Token, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<()>;
 
     /// Gives up a token of any kind: its owner calls this once, and never uses the token again. A socket with unread
     /// bytes resets its connection, as POSIX does; otherwise what was written is still delivered, then FIN. The
     /// result of a job is thrown away, with all it holds.
     fn close(&self, token: Token);
 
-    /// Like [`Driver::close`], but resets the connection at once and drops what was not yet sent (`SO_LINGER` 0).
+    /// Like [`Driver::close`], but resets the connection at once and drops what was not yet sent (`SO_LINGER` 0). At a
+    /// Unix socket it is a close: what was written is with the peer already.
     fn abort(&self, socket: Token);
 
-    /// Asks for SIGINT and SIGTERM instead of sudden death. Each subscriber gets each signal.
+    /// Takes a stream or a listener out of this driver, for another one of the same machine to [`Driver::adopt`]. The
+    /// token is spent, as by [`Driver::close`]; the socket goes on, and what arrives for it is kept. When what this gives
+    /// is dropped, the socket is closed.
+    ///
+    /// # Errors
+    /// Where the machine cannot let go of it; it is closed then.
+    fn detach(&self, socket: Token) -> io::Result<Detached>;
+
+    /// Takes in a socket that a driver of the same machine let go. It starts as if an edge had said readable and
+    /// writable; that it has ended or is broken makes an edge once more.
+    ///
+    /// # Errors
+    /// Where the machine cannot watch it; it is closed then.
+    ///
+    /// # Panics
+    /// When it comes from another machine.
+    fn adopt(&self, socket: Detached) -> io::Result<Token>;
+
+    /// Asks for `signals`, of which there is at least one, instead of sudden death. Each subscriber gets each signal of
+    /// its kinds; those of one kind that it has not asked for yet are one. When the last subscription to a kind is
+    /// closed, that kind kills again.
     ///
     /// # Errors
     /// Where the machine cannot watch signals.
-    fn subscribe_signals(&self) -> io::Result<Token>;
+    fn subscribe_signals(&self, signals: &[Signal]) -> io::Result<Token>;
 
     /// Takes one signal that arrived since.
     ///
@@ -130,18 +219,38 @@ pub trait Driver {
     /// `WouldBlock` when there is none (an edge will follow).
     fn next_signal(&self, signals: Token) -> io::Result<Signal>;
 
-    /// Starts work that would block. One edge with [`Ready::READABLE`] says that it has ended.
+    /// Queues work that would block. One edge with [`Ready::READABLE`] says that it has ended. Closing the token of a
+    /// job that no thread has begun takes it out of the queue, and what it holds is dropped; one that has begun goes on
+    /// to its end, and its result is dropped.
     ///
     /// # Errors
-    /// [`Exhausted`] at once when too many jobs wait already: the caller sheds load rather than queue without end.
-    fn submit(&self, job: Job) -> io::Result<Token>;
+    /// With the job, which may be tried again: [`Exhausted`] when too many wait in its [`Lane`] already. The caller
+    /// sheds load or waits until another of its own jobs has ended, rather than queue without end.
+    fn submit(&self, job: Job) -> Result<Token, Refused>;
 
     /// Takes the result of a job, and with it the token: it must not be closed or used again. On `WouldBlock` the
     /// token stays.
     ///
     /// # Errors
-    /// `WouldBlock` while the job runs; else the job's own error, which is neither `WouldBlock` nor `Interrupted`.
-    fn collect(&self, job: Token) -> io::Result<Outcome>;
+    /// `WouldBlock` while the job waits or runs, and nothing else: its own error is in what it gives.
+    fn collect(&self, job: Token) -> io::Result<Ended>;
+
+    /// How a child of [`Job::Spawn`] ended. One edge with [`Ready::READABLE`] says that it has. Once told, it is told again
+    /// as often as it is asked; the token stays until it is closed.
+    ///
+    /// Closing the token of a child that has not ended kills it (SIGKILL); the driver then waits for its end by itself, and
+    /// nothing of it is left in the tables of the machine.
+    ///
+    /// # Errors
+    /// `WouldBlock` while the child runs; others where somebody else has asked the machine first.
+    fn process_exit(&self, process: Token) -> io::Result<ExitStatus>;
+
+    /// Sends a signal to a child: `None` is SIGKILL, which no program can subscribe to. To one that has ended it does
+    /// nothing.
+    ///
+    /// # Errors
+    /// `PermissionDenied`, for a child that has become somebody else's.
+    fn signal_process(&self, process: Token, signal: Option<Signal>) -> io::Result<()>;
 }
 
 /// Ends a [`Driver::wait`], from any thread.
@@ -151,13 +260,16 @@ pub trait Unpark: Send + Sync {
 }
 
 /// Chooses which ready task runs next.
+///
+/// It may let a ready task wait as long as it likes. Whatever it chooses, the shard looks at its driver after 64 polls at
+/// the latest: edges, timers that are due and what other threads sent are found then, and make tasks ready.
 pub trait Schedule {
     /// The position of the next task among `ready`, which holds at least one and is ordered by when each became
     /// ready: 0 is first-in first-out. Called for every poll. An answer past the end is a bug and panics.
     fn choose(&mut self, ready: &ReadyTasks<'_>) -> usize;
 }
 
-/// Names a resource of a driver: a socket, a signal subscription, a job, an open file. Never reused: an index comes
+/// Names a resource of a driver: a socket, a pipe, a signal subscription, a job, an open file, a child. Never reused: an index comes
 /// back only with another generation, so a token that outlived its resource is caught instead of hitting a stranger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token {
@@ -283,12 +395,23 @@ pub struct Transfer {
     pub exhausted: bool,
 }
 
+/// A datagram that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes in the buffer; zero for a datagram without bytes.
+    pub count: usize,
+    /// There were more, which are lost (`MSG_TRUNC`).
+    pub is_truncated: bool,
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
 /// How to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
     /// Complete connections that may wait to be accepted; more are refused or dropped by the machine.
     pub backlog: u32,
-    /// Lets several shards listen on one address; the machine spreads connections over them (`SO_REUSEPORT`).
+    /// Lets several shards listen on one IP address; the machine spreads connections over them (`SO_REUSEPORT`).
     pub reuse_port: bool,
 }
 
@@ -299,57 +422,25 @@ impl Default for ListenOptions {
     }
 }
 
-/// A request to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A message from the machine or its user to a program. One that nobody subscribed to kills it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Signal {
     /// SIGINT: the user pressed Ctrl-C.
     Interrupt,
     /// SIGTERM: the service manager asks to stop.
     Terminate,
+    /// SIGHUP: the terminal is gone; for a program without one, by custom: read your configuration again.
+    Hangup,
+    /// SIGUSR1: means what the program wants it to.
+    User1,
+    /// SIGUSR2: means what the program wants it to.
+    User2,
 }
 
-/// Work that would block the shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Job {
-    /// Opens a file or folder below `root` for reading. `path` is relative; neither `..` nor a link may lead out of
-    /// `root`. Gives [`Outcome::Opened`].
-    Open {
-        /// The folder that is not left.
-        root: PathBuf,
-        /// What to open, relative to it.
-        path: PathBuf,
-    },
-    /// Reads up to `length` bytes of an open file, fewer at its end. Gives [`Outcome::Bytes`].
-    ReadAt {
-        /// From [`Outcome::Opened`].
-        file: Token,
-        /// Where to start, in bytes.
-        offset: u64,
-        /// At most so many bytes.
-        length: usize,
-    },
-}
-
-/// What a [`Job`] gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// An open file or folder; the token is the caller's to close.
-    Opened(OpenedFile),
-    /// What was read; empty at the end of the file.
-    Bytes(Vec<u8>),
-}
-
-/// An open file or folder, as it was when it was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenedFile {
-    /// For [`Job::ReadAt`] and [`Driver::close`].
-    pub token: Token,
-    /// Whether it is a folder, which cannot be read.
-    pub is_folder: bool,
-    /// Bytes in the file.
-    pub length: u64,
-    /// When its content last changed, since 1970; zero where the machine does not know.
-    pub modified: Duration,
+impl Signal {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Interrupt, Self::Terminate, Self::Hangup, Self::User1, Self::User2];
 }
 
 /// The machine is out of something that comes back by itself: sockets, buffers, places in a queue.

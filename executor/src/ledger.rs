@@ -46,6 +46,10 @@ pub struct ResourceRecord {
 pub struct TimerRecord {
     /// When it fires.
     pub deadline: Instant,
+    /// The task that waits for it; `None` outside of tasks.
+    pub task: Option<TaskId>,
+    /// Since when it waits.
+    pub since: Instant,
     /// Where it was made.
     pub origin: &'static Location<'static>,
 }
@@ -77,7 +81,11 @@ impl fmt::Display for Ledger {
             }
         }
         for timer in &self.timers {
-            writeln!(f, "timer for {}, made at {}", timer.deadline, timer.origin)?;
+            write!(f, "timer for {}, made at {}", timer.deadline, timer.origin)?;
+            match timer.task {
+                Some(task) => writeln!(f, ", {task} waits since {}", timer.since)?,
+                None => writeln!(f)?,
+            }
         }
         Ok(())
     }

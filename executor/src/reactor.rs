@@ -10,6 +10,7 @@ use core::task::{Context, Poll, Waker};
 use std::rc::Rc;
 
 use crate::driver::{Readiness, Ready, Token};
+use crate::instant::Instant;
 use crate::task::TaskId;
 
 /// What a source is, for the ledger.
@@ -17,25 +18,38 @@ use crate::task::TaskId;
 pub(crate) enum Kind {
     Listener,
     Stream,
+    Pipe,
+    Datagrams,
     Signals,
     Job,
     File,
+    Process,
+}
+
+impl Kind {
+    /// In a word or two.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Listener => "listener",
+            Self::Stream => "stream",
+            Self::Pipe => "pipe",
+            Self::Datagrams => "datagram socket",
+            Self::Signals => "signal subscription",
+            Self::Job => "job",
+            Self::File => "file",
+            Self::Process => "child",
+        }
+    }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Listener => "listener",
-            Self::Stream => "stream",
-            Self::Signals => "signal subscription",
-            Self::Job => "job",
-            Self::File => "file",
-        })
+        f.write_str(self.name())
     }
 }
 
 /// What one may wait for. Each has one place for one waiter: the last to poll.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     Read,
     Write,
@@ -49,6 +63,23 @@ pub(crate) enum Interest {
 const INTERESTS: usize = 4;
 
 impl Interest {
+    const ALL: [Self; INTERESTS] = [Self::Read, Self::Write, Self::Closed, Self::Broken];
+
+    /// What is waited for on a source of `kind`, in words.
+    pub(crate) const fn of(self, kind: Kind) -> &'static str {
+        match (self, kind) {
+            (Self::Read, Kind::Listener) => "a connection",
+            (Self::Read, Kind::Stream | Kind::Pipe | Kind::Datagrams | Kind::File) => {
+                "something to read"
+            }
+            (Self::Read, Kind::Signals) => "a signal",
+            (Self::Read, Kind::Job | Kind::Process) => "its end",
+            (Self::Write, _) => "room to write",
+            (Self::Closed, _) => "the peer's end",
+            (Self::Broken, _) => "a reset",
+        }
+    }
+
     /// The edges that end the wait.
     const fn edges(self) -> Ready {
         match self {
@@ -70,7 +101,20 @@ pub(crate) struct Source {
     pub(crate) owner: Option<TaskId>,
     /// Edges reported and not yet used up.
     ready: Cell<Ready>,
-    waiters: RefCell<[Option<Waker>; INTERESTS]>,
+    waiters: RefCell<[Option<Waiter>; INTERESTS]>,
+}
+
+/// Who waits for an interest.
+pub(crate) struct Waiter {
+    pub(crate) waker: Waker,
+    pub(crate) asker: Asker,
+}
+
+/// Who asks whether something is ready: the task that runs, for a waker may be that of code in between; and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker {
+    pub(crate) task: Option<TaskId>,
+    pub(crate) since: Instant,
 }
 
 impl Source {
@@ -80,20 +124,45 @@ impl Source {
     }
 
     /// Waits for the next edge of `interest` unless it is there.
-    pub(crate) fn poll_ready(&self, interest: Interest, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_ready(
+        &self,
+        interest: Interest,
+        cx: &Context<'_>,
+        asker: Asker,
+    ) -> Poll<()> {
         if self.is_ready(interest) {
             return Poll::Ready(());
         }
-        let mut waiters = self.waiters.borrow_mut();
-        let place = &mut waiters[interest as usize];
-        let before = match place {
-            Some(waker) if waker.will_wake(cx.waker()) => None,
-            _ => place.replace(cx.waker().clone()),
-        };
-        drop(waiters);
-        // A waker that is replaced may be the last reference to its task: drop it with nothing borrowed.
-        drop(before);
+        if !self.is_waited_for(interest, cx.waker(), asker) {
+            // With nothing borrowed: to clone a foreign waker is foreign code, and one that is replaced may be the last
+            // reference to its task.
+            let waiter = Waiter { waker: cx.waker().clone(), asker };
+            let before = self.waiters.borrow_mut()[interest as usize].replace(waiter);
+            drop(before);
+        }
         Poll::Pending
+    }
+
+    /// Whether `waker` will be woken for `interest` already; then on behalf of `asker`.
+    fn is_waited_for(&self, interest: Interest, waker: &Waker, asker: Asker) -> bool {
+        match &mut self.waiters.borrow_mut()[interest as usize] {
+            Some(waiter) if waiter.waker.will_wake(waker) => {
+                if waiter.asker.task != asker.task {
+                    waiter.asker = asker;
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Calls `body` with each who waits here, and for what.
+    pub(crate) fn for_each_waiter(&self, mut body: impl FnMut(Interest, &Waiter)) {
+        for (interest, waiter) in Interest::ALL.into_iter().zip(&*self.waiters.borrow()) {
+            if let Some(waiter) = waiter {
+                body(interest, waiter);
+            }
+        }
     }
 
     /// The driver said that `interest` is used up; only a new edge brings it back.
@@ -159,9 +228,9 @@ impl Reactor {
         }
         source.ready.set(source.ready.get() | event.ready);
         let mut waiters = source.waiters.borrow_mut();
-        for interest in [Interest::Read, Interest::Write, Interest::Closed, Interest::Broken] {
+        for interest in Interest::ALL {
             if event.ready.intersects(interest.edges() | Ready::BROKEN) {
-                woken.extend(waiters[interest as usize].take());
+                woken.extend(waiters[interest as usize].take().map(|waiter| waiter.waker));
             }
         }
     }

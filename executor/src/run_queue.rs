@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use crate::driver::Schedule;
+use crate::instant::Instant;
 use crate::task::{TaskId, TaskRef};
 
 /// Ready tasks. Each is here at most once: the task's own state word sees to that.
 pub(crate) struct RunQueue {
-    tasks: VecDeque<TaskRef>,
+    /// Each with the moment since when it is ready.
+    tasks: VecDeque<(TaskRef, Instant)>,
     schedule: Option<Box<dyn Schedule>>,
 }
 
@@ -16,15 +18,20 @@ impl RunQueue {
         Self { tasks: VecDeque::new(), schedule }
     }
 
-    pub(crate) fn push(&mut self, task: TaskRef) {
-        self.tasks.push_back(task);
+    #[inline(always)]
+    pub(crate) fn push(&mut self, task: TaskRef, now: Instant) {
+        self.tasks.push_back((task, now));
     }
 
-    /// The task to run next.
-    pub(crate) fn pop(&mut self) -> Option<TaskRef> {
-        let Some(schedule) = &mut self.schedule else {
-            return self.tasks.pop_front();
-        };
+    /// The task to run next, and since when it is ready.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<(TaskRef, Instant)> {
+        if self.schedule.is_none() { self.tasks.pop_front() } else { self.choose() }
+    }
+
+    /// The task that the schedule picks. Apart, so that [`RunQueue::pop`] is small enough to become a part of the loop.
+    fn choose(&mut self) -> Option<(TaskRef, Instant)> {
+        let schedule = self.schedule.as_mut()?;
         if self.tasks.is_empty() {
             return None;
         }
@@ -32,6 +39,11 @@ impl RunQueue {
         assert!(position < self.tasks.len(), "a schedule chooses one of the ready tasks");
         // `remove`, not `swap_remove`: the others keep their order, so that 0 stays first-in first-out.
         self.tasks.remove(position)
+    }
+
+    /// The tasks, and since when each is ready.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(TaskRef, Instant)> {
+        self.tasks.iter()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -44,7 +56,7 @@ impl RunQueue {
 }
 
 /// The ready tasks as a [`Schedule`] sees them, longest ready first.
-pub struct ReadyTasks<'a>(&'a VecDeque<TaskRef>);
+pub struct ReadyTasks<'a>(&'a VecDeque<(TaskRef, Instant)>);
 
 impl ReadyTasks<'_> {
     /// How many there are; at least one.
@@ -60,6 +72,6 @@ impl ReadyTasks<'_> {
     /// When there is none.
     #[must_use]
     pub fn id(&self, position: usize) -> TaskId {
-        self.0[position].id()
+        self.0[position].0.id()
     }
 }

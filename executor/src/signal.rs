@@ -1,5 +1,6 @@
-//! SIGINT and SIGTERM for tasks.
+//! Signals for tasks.
 
+use core::fmt;
 use core::future::poll_fn;
 use core::panic::Location;
 use std::io;
@@ -10,23 +11,38 @@ pub use crate::driver::Signal;
 use crate::net::Socket;
 use crate::reactor::{Interest, Kind};
 
-/// A subscription to the signals that ask a program to end. While one exists, they do not kill the process.
+/// A subscription to signals. While there is one for a kind of signal, that kind does not kill the process; when the
+/// last one ends, it does so again.
 pub struct Signals {
     socket: Socket,
 }
 
 impl Signals {
-    /// Subscribes; every subscriber gets every signal from now on.
+    /// Subscribes to what asks a program to end, [`Signal::Interrupt`] and [`Signal::Terminate`].
     ///
     /// # Errors
-    /// Where the machine cannot watch signals.
+    /// As [`Signals::subscribe_to`].
     ///
     /// # Panics
     /// Outside of a shard.
     #[track_caller]
     pub fn subscribe() -> io::Result<Self> {
+        Self::subscribe_to(&[Signal::Interrupt, Signal::Terminate])
+    }
+
+    /// Subscribes to some kinds of signals. Every subscriber gets every signal of its kinds from now on. Those of one
+    /// kind that come before it asks are one.
+    ///
+    /// # Errors
+    /// Where the machine cannot watch signals.
+    ///
+    /// # Panics
+    /// Outside of a shard; without any signal.
+    #[track_caller]
+    pub fn subscribe_to(signals: &[Signal]) -> io::Result<Self> {
+        assert!(!signals.is_empty(), "a subscription is to something");
         let core = current::core();
-        let token = core.driver.subscribe_signals()?;
+        let token = core.driver.subscribe_signals(signals)?;
         let socket = Socket::new(core, token, Kind::Signals, Ready::NONE, Location::caller());
         Ok(Self { socket })
     }
@@ -40,5 +56,11 @@ impl Signals {
             self.socket.poll_io(Interest::Read, cx, |driver, token| driver.next_signal(token))
         })
         .await
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signals({:?})", self.socket.token())
     }
 }

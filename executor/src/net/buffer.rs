@@ -41,6 +41,16 @@ pub(super) struct RecvBuffer {
 }
 
 impl RecvBuffer {
+    /// A buffer with bytes that another one held.
+    pub(super) fn holding(bytes: &[u8], pool: &BufferPool) -> Self {
+        let mut buffer = Self::default();
+        if !bytes.is_empty() {
+            buffer.room(pool)[..bytes.len()].copy_from_slice(bytes);
+            buffer.filled(bytes.len());
+        }
+        buffer
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         self.memory.as_ref().map_or(&[], |memory| &memory[self.start..self.end])
     }

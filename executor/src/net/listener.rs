@@ -8,10 +8,11 @@ use core::task::{Context, Poll, ready};
 use std::io;
 use std::rc::Rc;
 
-use super::{Socket, TcpStream};
+use super::{DetachedListener, Socket, TcpStream};
 use crate::current;
 use crate::driver::{ListenOptions, Ready};
 use crate::reactor::{Interest, Kind};
+use crate::shard::Core;
 
 /// A listening TCP socket of the current shard. Dropping it closes it, and resets what waits in its backlog.
 pub struct TcpListener {
@@ -29,9 +30,27 @@ impl TcpListener {
     #[track_caller]
     pub fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
         let core = current::core();
-        let token = core.driver.listen(address, options)?;
+        let token = core.driver.listen(&address.into(), options)?;
         // Nothing is known to wait; the first accept finds out.
         let socket = Socket::new(core, token, Kind::Listener, Ready::READABLE, Location::caller());
+        Ok(Self { socket })
+    }
+
+    /// Takes the listener out of this shard, to [`attach`](DetachedListener::attach) it in another one. Connections go on
+    /// to wait in its backlog.
+    ///
+    /// # Errors
+    /// Where the machine cannot let go of it; it is closed then.
+    pub fn detach(self) -> io::Result<DetachedListener> {
+        Ok(DetachedListener { inner: self.socket.detach()? })
+    }
+
+    pub(super) fn attach(
+        core: Rc<Core>,
+        listener: DetachedListener,
+        origin: &'static Location<'static>,
+    ) -> io::Result<Self> {
+        let socket = Socket::attach(core, listener.inner, Kind::Listener, origin)?;
         Ok(Self { socket })
     }
 
@@ -40,7 +59,8 @@ impl TcpListener {
     /// # Errors
     /// Where the machine cannot tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.driver().local_addr(self.socket.token())
+        let address = self.socket.driver().local_addr(self.socket.token())?;
+        address.ip().ok_or(io::ErrorKind::AddrNotAvailable.into())
     }
 
     /// Takes the next connection. One waiter at a time: of several, only the last to poll is woken. Cancel-safe: a
@@ -62,6 +82,7 @@ impl TcpListener {
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let accept = self.socket.poll_io(Interest::Read, cx, |driver, token| driver.accept(token));
         Poll::Ready(ready!(accept).map(|(token, peer)| {
+            let peer = peer.ip().expect("a TCP connection comes from an IP address");
             (TcpStream::connected(Rc::clone(&self.socket.core), token, peer, origin), peer)
         }))
     }

@@ -5,7 +5,7 @@ use core::task::{Context, Poll, ready};
 use std::io;
 use std::rc::Rc;
 
-use crate::driver::{Driver, Ready, Token};
+use crate::driver::{Detached, Driver, Ready, Token};
 use crate::reactor::{Interest, Kind, Source};
 use crate::shard::Core;
 
@@ -39,7 +39,7 @@ impl Socket {
     }
 
     /// Calls `operation` when `interest` is ready, and again after each edge until it says something other than
-    /// `WouldBlock`.
+    /// `WouldBlock`. Spends from the budget of the poll.
     pub(crate) fn poll_io<T>(
         &self,
         interest: Interest,
@@ -47,13 +47,17 @@ impl Socket {
         mut operation: impl FnMut(&dyn Driver, Token) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
-            ready!(self.source.poll_ready(interest, cx));
+            ready!(self.poll_ready(interest, cx));
+            ready!(self.core.budget.poll_left(cx));
             match operation(self.driver(), self.token()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.source.would_block(interest);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
+                result => {
+                    self.core.budget.spend();
+                    return Poll::Ready(result);
+                }
             }
         }
     }
@@ -64,7 +68,7 @@ impl Socket {
     }
 
     pub(crate) fn poll_ready(&self, interest: Interest, cx: &Context<'_>) -> Poll<()> {
-        self.source.poll_ready(interest, cx)
+        self.source.poll_ready(interest, cx, self.core.asker())
     }
 
     pub(crate) fn is_ready(&self, interest: Interest) -> bool {
@@ -75,6 +79,23 @@ impl Socket {
     pub(crate) fn abort(mut self) {
         self.spend();
         self.driver().abort(self.token());
+    }
+
+    /// Takes the socket out of its shard.
+    pub(crate) fn detach(mut self) -> io::Result<Detached> {
+        self.spend();
+        self.driver().detach(self.token())
+    }
+
+    /// Takes a socket into a shard; it is tried before its first edge.
+    pub(crate) fn attach(
+        core: Rc<Core>,
+        socket: Detached,
+        kind: Kind,
+        origin: &'static Location<'static>,
+    ) -> io::Result<Self> {
+        let token = core.driver.adopt(socket)?;
+        Ok(Self::new(core, token, kind, Ready::READABLE | Ready::WRITABLE, origin))
     }
 
     /// Notes that the driver took the token back.

@@ -1,30 +1,29 @@
-//! `TcpStream`: bytes both ways.
-//!
-//! Reading fills a buffer that the stream borrows from the shard while it holds bytes: [`TcpStream::poll_fill`] adds to
-//! it, [`TcpStream::buffered`] shows it, [`TcpStream::consume`] drops from its front. Nothing is ever in the kernel's
-//! hands, so dropping a future loses nothing.
+//! `TcpStream`: bytes both ways over the network.
 
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
 use core::panic::Location;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use super::Socket;
-use super::buffer::RecvBuffer;
+use super::byte_stream::{ByteStream, byte_receiving, byte_sending};
+use super::connection::{Connection, ending, receiving, sending};
+use super::{DetachedStream, Socket};
 use crate::current;
-use crate::driver::{Ready, Token};
+use crate::driver::{Address, Ready, Token};
 use crate::reactor::{Interest, Kind};
 use crate::shard::Core;
 
 /// A TCP connection of the current shard. Dropping it closes it: what was written is still delivered, unless unread
 /// bytes are left, which resets the connection as POSIX has it.
+///
+/// Small writes leave at once (`TCP_NODELAY` is on): a program that writes a message in pieces gathers them, or turns
+/// it off with [`TcpStream::set_nodelay`].
 pub struct TcpStream {
-    socket: Socket,
+    connection: Connection,
     peer: SocketAddr,
-    received: RecvBuffer,
 }
 
 impl TcpStream {
@@ -40,13 +39,8 @@ impl TcpStream {
         let core = current::core();
         let origin = Location::caller();
         async move {
-            let token = core.driver.connect(address)?;
-            let socket = Socket::new(core, token, Kind::Stream, Ready::NONE, origin);
-            poll_fn(|cx| {
-                socket.poll_io(Interest::Write, cx, |driver, token| driver.connect_outcome(token))
-            })
-            .await?;
-            Ok(Self { socket, peer: address, received: RecvBuffer::default() })
+            let socket = connect(core, &address.into(), origin).await?;
+            Ok(Self { connection: Connection::new(socket), peer: address })
         }
     }
 
@@ -57,9 +51,26 @@ impl TcpStream {
         peer: SocketAddr,
         origin: &'static Location<'static>,
     ) -> Self {
-        let ready = Ready::READABLE | Ready::WRITABLE;
-        let socket = Socket::new(core, token, Kind::Stream, ready, origin);
-        Self { socket, peer, received: RecvBuffer::default() }
+        Self { connection: Connection::new(connected(core, token, origin)), peer }
+    }
+
+    /// Takes the connection out of this shard, with the bytes that were received and not consumed, to
+    /// [`attach`](DetachedStream::attach) it in another one.
+    ///
+    /// # Errors
+    /// Where the machine cannot let go of it; it is closed then.
+    pub fn detach(self) -> io::Result<DetachedStream> {
+        let Self { connection, peer } = self;
+        Ok(DetachedStream { inner: connection.detach()?, peer })
+    }
+
+    pub(super) fn attach(
+        core: Rc<Core>,
+        stream: DetachedStream,
+        origin: &'static Location<'static>,
+    ) -> io::Result<Self> {
+        let DetachedStream { inner, peer } = stream;
+        Ok(Self { connection: Connection::attach(core, inner, origin)?, peer })
     }
 
     /// The peer's address.
@@ -73,137 +84,57 @@ impl TcpStream {
     /// # Errors
     /// Where the machine cannot tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.driver().local_addr(self.socket.token())
+        let socket = &self.connection.socket;
+        let address = socket.driver().local_addr(socket.token())?;
+        address.ip().ok_or(io::ErrorKind::AddrNotAvailable.into())
     }
 
-    /// Receives more bytes behind those in [`TcpStream::buffered`], and gives how many; 0 is the peer's FIN.
+    /// Whether small writes leave at once. On from the start; off, a small write may wait for the acknowledgement of the
+    /// one before, some 40 ms with a peer that delays it, and go together with what is written meanwhile.
     ///
     /// # Errors
-    /// `ConnectionReset` and the like; the connection is of no use then.
-    ///
-    /// # Panics
-    /// When [`RECV_BUFFER_BYTES`](super::RECV_BUFFER_BYTES) are buffered: consume first.
-    pub fn poll_fill(&mut self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
-        let pool = &self.socket.core.buffers;
-        let room = if self.socket.is_ready(Interest::Read) {
-            self.received.room(pool)
-        } else {
-            // Nothing is known to be there: borrow no buffer for the wait.
-            return self
-                .socket
-                .poll_ready(Interest::Read, cx)
-                .map(|()| unreachable!("it was not ready"));
-        };
-        let read =
-            self.socket.poll_io(Interest::Read, cx, |driver, token| driver.read(token, room));
-        if let Poll::Ready(Ok(transfer)) = &read {
-            self.received.filled(transfer.count);
-            if transfer.exhausted {
-                self.socket.exhaust(Interest::Read);
-            }
-        }
-        self.received.release(pool);
-        Poll::Ready(ready!(read).map(|transfer| transfer.count))
+    /// Where the machine refuses.
+    pub fn set_nodelay(&self, is_on: bool) -> io::Result<()> {
+        let socket = &self.connection.socket;
+        socket.driver().set_nodelay(socket.token(), is_on)
     }
 
-    /// Bytes that were received and not consumed.
-    #[must_use]
-    pub fn buffered(&self) -> &[u8] {
-        self.received.bytes()
-    }
+    receiving!();
+    sending!();
+    ending!();
+}
 
-    /// Drops the first `count` bytes of [`TcpStream::buffered`].
-    ///
-    /// # Panics
-    /// When there are fewer.
-    pub fn consume(&mut self, count: usize) {
-        self.received.consume(count);
-        self.received.release(&self.socket.core.buffers);
-    }
+/// Opens a socket that is connected to `address`.
+pub(super) async fn connect(
+    core: Rc<Core>,
+    address: &Address,
+    origin: &'static Location<'static>,
+) -> io::Result<Socket> {
+    let token = core.driver.connect(address)?;
+    let socket = Socket::new(core, token, Kind::Stream, Ready::NONE, origin);
+    poll_fn(|cx| {
+        socket.poll_io(Interest::Write, cx, |driver, token| driver.connect_outcome(token))
+    })
+    .await?;
+    Ok(socket)
+}
 
-    /// Waits for more bytes. See [`TcpStream::poll_fill`]. Cancel-safe.
-    ///
-    /// # Errors
-    /// As [`TcpStream::poll_fill`].
-    pub async fn fill(&mut self) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_fill(cx)).await
-    }
+/// Takes charge of a stream that is connected already: it is tried before its first edge.
+pub(super) fn connected(
+    core: Rc<Core>,
+    token: Token,
+    origin: &'static Location<'static>,
+) -> Socket {
+    Socket::new(core, token, Kind::Stream, Ready::READABLE | Ready::WRITABLE, origin)
+}
 
-    /// Reads into `target` what is there, and waits if nothing is; 0 is the peer's FIN. Cancel-safe.
-    ///
-    /// # Errors
-    /// As [`TcpStream::poll_fill`].
-    pub async fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        if self.buffered().is_empty() && self.fill().await? == 0 {
-            return Ok(0);
-        }
-        let count = target.len().min(self.buffered().len());
-        target[..count].copy_from_slice(&self.buffered()[..count]);
-        self.consume(count);
-        Ok(count)
-    }
-
-    /// Writes from `buffers` what the machine takes; at least one must not be empty.
-    ///
-    /// # Errors
-    /// `BrokenPipe`, `ConnectionReset` and the like.
-    pub fn poll_write(
-        &mut self,
-        cx: &Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let write =
-            self.socket.poll_io(Interest::Write, cx, |driver, token| driver.write(token, buffers));
-        if let Poll::Ready(Ok(transfer)) = &write
-            && transfer.exhausted
-        {
-            self.socket.exhaust(Interest::Write);
-        }
-        Poll::Ready(ready!(write).map(|transfer| transfer.count))
-    }
-
-    /// Writes all of `bytes`. Not cancel-safe: nobody learns how much was written of a write that was dropped.
-    ///
-    /// # Errors
-    /// As [`TcpStream::poll_write`].
-    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let count = poll_fn(|cx| self.poll_write(cx, &[IoSlice::new(bytes)])).await?;
-            bytes = &bytes[count..];
-        }
-        Ok(())
-    }
-
-    /// Sends FIN; reading goes on.
-    ///
-    /// # Errors
-    /// `NotConnected` when the connection is gone.
-    pub fn shutdown_write(&mut self) -> io::Result<()> {
-        self.socket.driver().shutdown_write(self.socket.token())
-    }
-
-    /// Waits until the peer will send nothing more: its FIN or a reset has arrived, though bytes before it may be
-    /// unread. Needs no read. May be polled again after it is ready.
-    pub fn poll_peer_closed(&self, cx: &Context<'_>) -> Poll<()> {
-        self.socket.poll_ready(Interest::Closed, cx)
-    }
-
-    /// Waits until the connection is broken by a reset. Needs neither read nor write. May be polled again after it is
-    /// ready.
-    pub fn poll_broken(&self, cx: &Context<'_>) -> Poll<()> {
-        self.socket.poll_ready(Interest::Broken, cx)
-    }
-
-    /// Resets the connection at once; what was not sent is lost.
-    pub fn abort(self) {
-        let Self { socket, mut received, .. } = self;
-        received.clear(&socket.core.buffers);
-        socket.abort();
-    }
+impl ByteStream for TcpStream {
+    byte_receiving!();
+    byte_sending!();
 }
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TcpStream({:?}, {:?} unread)", self.socket.token(), self.received)
+        write!(f, "TcpStream({:?})", self.connection)
     }
 }

@@ -54,6 +54,10 @@ impl Epoll {
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token.to_bits()), interest)?)
     }
 
+    pub(super) fn forget(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, fd)?)
+    }
+
     pub(super) fn wait(
         &self,
         events: &mut Vec<Readiness>,

@@ -1,134 +1,187 @@
-//! Opening and reading files, by calls that block: only the threads of the job pool come here.
+//! Files and folders, by calls that block: only the threads of the pool come here.
 
-use core::time::Duration;
 use std::fs::File;
-use std::io;
-use std::path::{Component, Path};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::beneath;
+use crate::driver::{Entry, EntryKind, Metadata, OpenMode};
 
 /// An open file or folder.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     file: File,
-    pub(super) is_folder: bool,
-    pub(super) length: u64,
-    pub(super) modified: Duration,
+    /// As it was when it was opened.
+    pub(super) metadata: Metadata,
 }
 
 /// Opens `path` below `root`; nothing leads out.
-pub(super) fn open(root: &Path, path: &Path) -> io::Result<OpenFile> {
-    let leads_out =
-        path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
-    if leads_out {
-        return Err(io::ErrorKind::PermissionDenied.into());
-    }
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    let file = open_beneath(root, path)?;
+pub(super) fn open(root: &Path, path: &Path, mode: OpenMode) -> io::Result<OpenFile> {
+    let file = beneath::open(root, path, flags(mode))?;
+    let metadata = metadata_of(&file)?;
+    Ok(OpenFile { file, metadata })
+}
+
+fn flags(mode: OpenMode) -> OFlags {
+    let mut flags = match (mode.read, mode.writes()) {
+        (true, true) => OFlags::RDWR,
+        (false, true) => OFlags::WRONLY,
+        (_, false) => OFlags::RDONLY,
+    };
+    flags.set(OFlags::APPEND, mode.append);
+    flags.set(OFlags::CREATE, mode.create || mode.create_new);
+    flags.set(OFlags::EXCL, mode.create_new);
+    flags.set(OFlags::TRUNC, mode.truncate);
+    flags
+}
+
+/// # Errors
+/// `PermissionDenied` for a pipe or a device: that may block for ever, or have effects when read.
+fn metadata_of(file: &File) -> io::Result<Metadata> {
     let metadata = file.metadata()?;
     if !metadata.is_file() && !metadata.is_dir() {
-        // A pipe or a device may block for ever, or have effects when read.
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let modified = metadata.modified().ok();
     let modified = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-    Ok(OpenFile {
-        file,
+    Ok(Metadata {
         is_folder: metadata.is_dir(),
         length: metadata.len(),
         modified: modified.unwrap_or_default(),
     })
 }
 
-/// Reads up to `length` bytes at `offset`; fewer only at the end of the file.
-pub(super) fn read_at(file: &OpenFile, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    use std::os::unix::fs::FileExt;
-    let mut bytes = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        match file.file.read_at(&mut bytes[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
-}
-
-/// The kernel itself keeps every step of the path, links included, below `root`.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn open_beneath(root: &Path, path: &Path) -> io::Result<File> {
-    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-    let folder =
-        openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    // NONBLOCK: opening a pipe must not wait for a writer; a regular file does not care.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    match openat2(&folder, path, flags, Mode::empty(), beneath) {
-        Ok(fd) => Ok(fd.into()),
-        // The kernel's word for "this leads out of the folder".
-        Err(rustix::io::Errno::XDEV) => Err(io::ErrorKind::PermissionDenied.into()),
-        // A kernel before 5.6, or a sandbox that does not know the call.
-        Err(rustix::io::Errno::NOSYS) => open_resolved(root, path),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn open_beneath(root: &Path, path: &Path) -> io::Result<File> {
-    open_resolved(root, path)
-}
-
-/// Resolves all links first, and opens what they lead to if that is below `root`. Someone who can change links inside
-/// `root` meanwhile could lead it out; who can do that can also put the content there.
-fn open_resolved(root: &Path, path: &Path) -> io::Result<File> {
-    let root = root.canonicalize()?;
-    let target = root.join(path).canonicalize()?;
-    if !target.starts_with(&root) {
-        return Err(io::ErrorKind::PermissionDenied.into());
-    }
-    File::open(target)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A folder with a file, a folder, a good link and one that leads out.
-    fn folder(name: &str) -> std::path::PathBuf {
-        let root = std::env::temp_dir().join(format!("mainspring-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(root.join("inside")).unwrap();
-        std::fs::write(root.join("inside/a.txt"), "hello").unwrap();
-        for (target, link) in [("inside/a.txt", "good"), ("/etc/passwd", "out"), ("..", "up")] {
-            let link = root.join(link);
-            if !link.is_symlink() {
-                std::os::unix::fs::symlink(target, link).unwrap();
+impl OpenFile {
+    /// Reads up to `length` bytes at `offset`; fewer only at the end of the file.
+    pub(super) fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match self.file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
-        root
+        bytes.truncate(filled);
+        Ok(bytes)
     }
 
-    #[test]
-    fn opens_below_the_root_only() {
-        type Open = fn(&Path, &Path) -> io::Result<File>;
-        let root = folder("files");
-        let ways: [Open; 2] = [open_beneath, open_resolved];
-        for way in ways {
-            let check = |path: &str| way(&root, Path::new(path)).map(|_| ()).map_err(|e| e.kind());
-            assert_eq!(check("inside/a.txt"), Ok(()));
-            assert_eq!(check("good"), Ok(()));
-            assert_eq!(check("out"), Err(io::ErrorKind::PermissionDenied));
-            assert_eq!(check("up"), Err(io::ErrorKind::PermissionDenied));
-            assert_eq!(check("missing"), Err(io::ErrorKind::NotFound));
-        }
-        for path in ["../x", "inside/../../x", "/etc/passwd"] {
-            let error = open(&root, Path::new(path)).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{path}");
-        }
-        let file = open(&root, Path::new("inside/a.txt")).unwrap();
-        assert_eq!(read_at(&file, 1, 100).unwrap(), b"ello");
-        assert!(open(&root, Path::new("")).unwrap().is_folder);
-        std::fs::remove_dir_all(&root).unwrap();
+    /// Writes some of `bytes` at `offset`, at least one.
+    pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        taken(|| self.file.write_at(bytes, offset))
     }
+
+    /// Writes some of `bytes` at the end, at least one.
+    pub(super) fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        taken(|| (&self.file).write(bytes))
+    }
+
+    pub(super) fn sync(&self, data_only: bool) -> io::Result<()> {
+        if data_only { self.file.sync_data() } else { self.file.sync_all() }
+    }
+
+    pub(super) fn set_length(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    pub(super) fn metadata_now(&self) -> io::Result<Metadata> {
+        metadata_of(&self.file)
+    }
+}
+
+/// How much a write took.
+fn taken(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match write() {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// What `path` names.
+pub(super) fn metadata(root: &Path, path: &Path) -> io::Result<Metadata> {
+    metadata_of(&beneath::open(root, path, LOOK)?)
+}
+
+/// To look at, no more. Elsewhere than on Linux that takes the right to read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const LOOK: OFlags = OFlags::PATH;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const LOOK: OFlags = OFlags::RDONLY;
+
+/// What is in a folder, sorted; at most `count_max` entries.
+pub(super) fn list(root: &Path, path: &Path, count_max: usize) -> io::Result<Vec<Entry>> {
+    let folder = beneath::open(root, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let mut entries = Vec::new();
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        if entries.len() == count_max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let kind = match entry.file_type() {
+            // Some file systems do not say.
+            FileType::Unknown => kind_of(&folder, name)?,
+            known => kind(known),
+        };
+        entries.push(Entry { name: OsStringExt::from_vec(name.to_bytes().to_vec()), kind });
+    }
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(entries)
+}
+
+fn kind_of(folder: impl AsFd, name: &core::ffi::CStr) -> io::Result<EntryKind> {
+    let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(kind(FileType::from_raw_mode(stat.st_mode)))
+}
+
+fn kind(of: FileType) -> EntryKind {
+    match of {
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Folder,
+        FileType::Symlink => EntryKind::Link,
+        _ => EntryKind::Other,
+    }
+}
+
+/// What a folder is made with; the process's mask takes from it.
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o777);
+
+pub(super) fn create_folder(root: &Path, path: &Path) -> io::Result<()> {
+    let (parent, name) = beneath::parent(root, path)?;
+    Ok(rustix::fs::mkdirat(parent, name, FOLDER_MODE)?)
+}
+
+/// Removes a file, a link or an empty folder.
+pub(super) fn remove(root: &Path, path: &Path) -> io::Result<()> {
+    let (parent, name) = beneath::parent(root, path)?;
+    let removed = rustix::fs::unlinkat(&parent, &name, AtFlags::empty());
+    // A folder: Linux says the first, POSIX the second.
+    let (Err(Errno::ISDIR | Errno::PERM), refused) = (removed, removed) else {
+        return Ok(removed?);
+    };
+    match rustix::fs::unlinkat(&parent, &name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOTDIR) => Ok(refused?),
+        removed => Ok(removed?),
+    }
+}
+
+pub(super) fn rename(root: &Path, from: &Path, to: &Path) -> io::Result<()> {
+    let (from_parent, from_name) = beneath::parent(root, from)?;
+    let (to_parent, to_name) = beneath::parent(root, to)?;
+    Ok(rustix::fs::renameat(from_parent, from_name, to_parent, to_name)?)
 }

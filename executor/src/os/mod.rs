@@ -9,16 +9,36 @@
     reason = "this is where the operating system is let in"
 )]
 
+mod beneath;
+mod builder;
+mod datagrams;
 mod driver;
+#[cfg(feature = "hyper")]
+mod epoch;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;
+mod fair_choices;
 mod files;
 mod jobs;
+mod muster;
+mod names;
+mod pipes;
 mod poller;
+mod pool;
 mod portable;
+mod process;
+mod resource;
 mod shards;
 mod signals;
 mod sockets;
+mod stack;
+mod unix;
+mod watchdog;
 
+pub use builder::OsDriverBuilder;
 pub use driver::OsDriver;
-pub use shards::{available_cores, reserve_address, run_shards};
+#[cfg(feature = "hyper")]
+pub(crate) use epoch::std_epoch;
+pub use pool::{Pool, PoolOptions};
+pub use shards::{POLL_BUDGET, available_cores, reserve_address, run_shards};
+pub use signals::{HeldSignals, hold_signals};

@@ -54,6 +54,15 @@ impl Poller {
         }
     }
 
+    /// Reports `fd` no longer, though it stays open.
+    pub(super) fn forget(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        match self {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Self::Epoll(epoll) => epoll.forget(fd),
+            Self::Portable(portable) => portable.forget(fd),
+        }
+    }
+
     /// Appends edges, waiting up to `timeout` for the first.
     pub(super) fn wait(
         &self,

@@ -48,13 +48,18 @@ impl Portable {
     pub(super) fn add(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         let key = usize::try_from(token.to_bits())
             .map_err(|_| io::Error::new(io::ErrorKind::Unsupported, "needs pointers of 64 bits"))?;
-        // SAFETY: `OsDriver::close` calls `remove` before it closes the descriptor, and drops the poller after all.
+        // SAFETY: `OsDriver` calls `remove` before it closes the descriptor and `forget` before it lets go of it, and drops
+        // the poller after all.
         unsafe { self.poller.0.add_with_mode(fd.as_raw_fd(), Event::all(key), PollMode::Edge) }
     }
 
     pub(super) fn remove(&self, fd: BorrowedFd<'_>) {
         let removed = self.poller.0.delete(fd);
         debug_assert!(removed.is_ok(), "a descriptor was added before it is removed: {removed:?}");
+    }
+
+    pub(super) fn forget(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.poller.0.delete(fd)
     }
 
     pub(super) fn wait(

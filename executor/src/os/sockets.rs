@@ -1,40 +1,57 @@
-//! TCP sockets: the system calls behind the driver's, non-blocking and closed on exec.
+//! Stream sockets: the system calls behind the driver's, non-blocking and closed on exec. TCP's way to be opened; that of
+//! Unix sockets is in `unix`.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, IoSlice};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, SocketType,
-    sockopt,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny,
+    SocketAddrUnix, SocketType, sockopt,
 };
 
-use crate::driver::ListenOptions;
+use super::unix;
+use crate::driver::{Address, ListenOptions};
 
 /// Buffers that one system call takes: `IOV_MAX` of Linux, macOS and the BSDs. The caller writes the rest next.
 const SLICES_MAX: usize = 1024;
 
 /// A listening socket. Connections inherit its `TCP_NODELAY`: small answers must not wait for an acknowledgement.
 pub(super) fn listen(address: SocketAddr, options: ListenOptions) -> io::Result<OwnedFd> {
-    let fd = tcp_socket(address)?;
-    // As every server does: a port whose old connections linger in TIME_WAIT is not in use.
-    sockopt::set_socket_reuseaddr(&fd, true)?;
-    if options.reuse_port {
-        sockopt::set_socket_reuseport(&fd, true)?;
-    }
-    sockopt::set_tcp_nodelay(&fd, true)?;
-    rustix::net::bind(&fd, &address)?;
-    rustix::net::listen(&fd, i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    let fd = bind_listener(address, options.reuse_port)?;
+    start_to_listen(&fd, options)?;
     Ok(fd)
 }
 
+/// A socket that has its address and does not listen yet: nobody can connect to it.
+pub(super) fn bind_listener(address: SocketAddr, reuse_port: bool) -> io::Result<OwnedFd> {
+    let fd = tcp_socket(address)?;
+    // As every server does: a port whose old connections linger in TIME_WAIT is not in use.
+    sockopt::set_socket_reuseaddr(&fd, true)?;
+    if reuse_port {
+        sockopt::set_socket_reuseport(&fd, true)?;
+    }
+    if address.is_ipv6() {
+        // Systems differ in what they do by themselves. One that took IPv4 as well would show its peers at addresses
+        // that no list of addresses knows (::ffff:192.0.2.1).
+        sockopt::set_ipv6_v6only(&fd, true)?;
+    }
+    sockopt::set_tcp_nodelay(&fd, true)?;
+    rustix::net::bind(&fd, &address)?;
+    Ok(fd)
+}
+
+pub(super) fn start_to_listen(fd: impl AsFd, options: ListenOptions) -> io::Result<()> {
+    Ok(rustix::net::listen(fd, i32::try_from(options.backlog).unwrap_or(i32::MAX))?)
+}
+
 /// Takes a connection.
-pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
     let (fd, peer) = accept_nonblocking(listener)?;
     // A peer without an address is one that is gone already.
-    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    let peer = peer.and_then(|peer| in_our_words(peer).ok());
     Ok((fd, peer.ok_or(io::ErrorKind::ConnectionAborted)?))
 }
 
@@ -50,7 +67,9 @@ fn accept_nonblocking(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<S
     let (fd, peer) = rustix::net::acceptfrom(listener)?;
     rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&fd, true)?;
-    sockopt::set_tcp_nodelay(&fd, true)?;
+    if peer.as_ref().is_some_and(|peer| peer.address_family() != AddressFamily::UNIX) {
+        sockopt::set_tcp_nodelay(&fd, true)?;
+    }
     Ok((fd, peer))
 }
 
@@ -102,9 +121,20 @@ pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::net::shutdown(fd, Shutdown::Write)?)
 }
 
-pub(super) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    let address = rustix::net::getsockname(fd)?;
-    SocketAddr::try_from(address).map_err(|_| io::ErrorKind::AddrNotAvailable.into())
+pub(super) fn set_nodelay(fd: BorrowedFd<'_>, is_on: bool) -> io::Result<()> {
+    Ok(sockopt::set_tcp_nodelay(fd, is_on)?)
+}
+
+pub(super) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<Address> {
+    in_our_words(rustix::net::getsockname(fd)?)
+}
+
+fn in_our_words(address: SocketAddrAny) -> io::Result<Address> {
+    if address.address_family() == AddressFamily::UNIX {
+        return Ok(unix::address(&SocketAddrUnix::try_from(address)?));
+    }
+    let address = SocketAddr::try_from(address).map_err(|_| io::ErrorKind::AddrNotAvailable)?;
+    Ok(Address::Ip(address))
 }
 
 /// Makes the close that follows a reset.
@@ -117,20 +147,64 @@ fn tcp_socket(address: SocketAddr) -> io::Result<OwnedFd> {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    new_socket(family)
+    new_socket(family, SocketType::STREAM)
 }
 
+/// Two Unix sockets that are connected to each other.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::net::SocketFlags;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, None)?)
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
-    let fd = rustix::net::socket(family, SocketType::STREAM, None)?;
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::net::SocketFlags;
+    let none = SocketFlags::empty();
+    let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, none, None)?;
+    for fd in [&pair.0, &pair.1] {
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(fd, true)?;
+    }
+    Ok(pair)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn new_socket(family: AddressFamily, kind: SocketType) -> io::Result<OwnedFd> {
+    use rustix::net::SocketFlags;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    Ok(rustix::net::socket_with(family, kind, flags, None)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn new_socket(family: AddressFamily, kind: SocketType) -> io::Result<OwnedFd> {
+    let fd = rustix::net::socket(family, kind, None)?;
     rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&fd, true)?;
     Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_writes_leave_at_once_unless_told_otherwise() {
+        let any_port = "127.0.0.1:0".parse().unwrap();
+        let listener = listen(any_port, ListenOptions::default()).unwrap();
+        let address = local_addr(listener.as_fd()).unwrap().ip().unwrap();
+        let client = connect(address).unwrap();
+        let server = loop {
+            match accept(listener.as_fd()) {
+                Ok((server, _)) => break server,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+        for end in [&client, &server] {
+            assert!(sockopt::tcp_nodelay(end).unwrap());
+            set_nodelay(end.as_fd(), false).unwrap();
+            assert!(!sockopt::tcp_nodelay(end).unwrap());
+        }
+    }
 }

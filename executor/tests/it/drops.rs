@@ -5,15 +5,27 @@ use std::rc::Rc;
 
 /// How many of the values made here were dropped.
 #[derive(Clone, Default)]
-pub(crate) struct Drops(Rc<Cell<usize>>);
+pub(crate) struct Drops(Rc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    made: Cell<usize>,
+    dropped: Cell<usize>,
+}
 
 impl Drops {
     pub(crate) fn count(&self) -> usize {
-        self.0.get()
+        self.0.dropped.get()
+    }
+
+    /// How many were not.
+    pub(crate) fn live(&self) -> usize {
+        self.0.made.get() - self.count()
     }
 
     /// A value that is counted when it is dropped.
     pub(crate) fn value(&self) -> Counted {
+        self.0.made.set(self.0.made.get() + 1);
         Counted(self.clone())
     }
 }
@@ -23,7 +35,8 @@ pub(crate) struct Counted(Drops);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.0.set(self.0.0.get() + 1);
+        let dropped = &self.0.0.dropped;
+        dropped.set(dropped.get() + 1);
     }
 }
 

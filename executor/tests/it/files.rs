@@ -14,7 +14,7 @@ use std::rc::Rc;
 use futures::future::join_all;
 use futures::poll;
 use mainspring_executor::Shard;
-use mainspring_executor::file::File;
+use mainspring_executor::file::{self, EntryKind, File, OpenOptions};
 use mainspring_executor::os::OsDriver;
 
 use crate::worlds::{on_both, rounds};
@@ -141,6 +141,49 @@ fn a_job_that_is_dropped_half_way_leaves_nothing() {
             }
         }
         assert!(all_closed, "a file stayed open");
+    });
+}
+
+#[test]
+fn what_is_neither_file_nor_folder_is_left_alone() {
+    // A pipe is not opened, for whatever; a link is listed as one, and goes where it lies.
+    on_both(|| async {
+        let folder = Folder::new("special");
+        folder.file("file", b"content");
+        let (root, path) = (|| folder.0.clone(), |name: &str| folder.0.join(name));
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), rustix::fs::Mode::RWXU).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", path("out")).unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        let kinds = file::list(root(), "".into(), 9).await.unwrap();
+        let kinds = kinds.iter().map(|entry| (entry.name.to_str().unwrap(), entry.kind));
+        assert!(kinds.eq([
+            ("file", EntryKind::File),
+            ("inside", EntryKind::Folder),
+            ("link", EntryKind::Link),
+            ("out", EntryKind::Link),
+            ("pipe", EntryKind::Other),
+        ]));
+        for (options, name) in [
+            (OpenOptions::new().read(true), "pipe"),
+            (OpenOptions::new().read(true).write(true), "pipe"),
+            (OpenOptions::new().write(true).truncate(true), "out"),
+            (OpenOptions::new().append(true).create(true), "out"),
+        ] {
+            let error = options.open(root(), name.into()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{name}");
+        }
+        let looked = file::metadata(root(), "pipe".into()).await.unwrap_err();
+        assert_eq!(looked.kind(), ErrorKind::PermissionDenied);
+        assert_eq!(file::metadata(root(), "link".into()).await.unwrap().length, 7);
+        file::rename(root(), "out".into(), "inside/out".into()).await.unwrap();
+        file::remove(root(), "link".into()).await.unwrap();
+        file::remove(root(), "pipe".into()).await.unwrap();
+        assert_eq!(
+            fs::read(path("file")).unwrap(),
+            b"content",
+            "a link goes, not what it leads to"
+        );
+        assert!(path("inside/out").is_symlink());
     });
 }
 

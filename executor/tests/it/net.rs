@@ -479,7 +479,8 @@ fn sockets_may_outlive_the_shard() {
 fn shards_share_an_address() {
     // Each on a thread of its own; the connections find one of them, outputs come in the order of the shards.
     let address = mainspring_executor::os::reserve_address("127.0.0.1:0".parse().unwrap()).unwrap();
-    let served = run_shards(2.try_into().unwrap(), |index| async move {
+    let served = run_shards(2.try_into().unwrap(), |peers| async move {
+        let index = peers.own();
         let options = ListenOptions { reuse_port: true, ..ListenOptions::default() };
         let listener = TcpListener::bind(address, options).unwrap();
         // One connection to whoever gets it: in the same shard or the other.

@@ -1,17 +1,21 @@
 //! One task at a time: how it starts, waits, ends, and who learns of it.
 
 use core::future::poll_fn;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Wake;
 
 use mainspring_executor::driver::{ReadyTasks, Schedule};
 use mainspring_executor::time::{sleep, yield_now};
-use mainspring_executor::{JoinError, JoinHandle, Scope, TaskId, spawn};
+use mainspring_executor::{JoinError, JoinHandle, Scope, TaskId, Turn, dump, spawn, spawn_named};
 
 use crate::drops::{Counted, Drops, on_drop};
 use crate::ticking::{World, run};
@@ -413,11 +417,12 @@ fn a_wake_during_the_poll_is_not_lost_and_counts_once() {
 
 #[test]
 fn a_waker_may_outlive_the_task_and_the_shard() {
-    // It does nothing then, and frees the memory of the task when it goes.
+    // It does nothing then but to have the shard look, and frees the memory of the task when it goes.
     let world = World::new();
     let waker = world.run(poll_fn(|cx| Poll::Ready(cx.waker().clone())));
     let polls = world.metrics().polls;
     waker.wake_by_ref();
+    world.shard.turn(Turn::Poll).unwrap();
     assert!(world.shard.next_wake().is_none(), "an ended task is not scheduled");
     assert_eq!(world.metrics().polls, polls);
     let twin = waker.clone();
@@ -610,4 +615,102 @@ fn a_task_that_is_always_ready_delays_another_by_at_most_64_polls() {
     assert!(fired_at > due_at, "time passed while the busy task ran");
     assert!(fired_at - due_at <= 64, "due after {due_at} polls, fired after {fired_at}");
     world.end();
+}
+
+/// Wants an address of its own, and says whether it has it.
+#[repr(align(128))]
+struct Aligned;
+
+impl Future for Aligned {
+    type Output = bool;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<bool> {
+        Poll::Ready(core::ptr::from_ref(&*self).addr().is_multiple_of(align_of::<Self>()))
+    }
+}
+
+/// A name is in front of the task, so the task is somewhere else in its memory.
+#[test]
+fn a_future_is_where_it_wants_to_be_with_a_name_or_without() {
+    run(async {
+        let scope = Scope::new();
+        for _ in 0..4 {
+            assert!(spawn(Aligned).await.unwrap());
+            assert!(spawn_named("a name", Aligned).await.unwrap());
+            assert!(scope.spawn(Aligned).await.unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_name_outlives_neither_its_task_nor_who_asks_for_it() {
+    run(async {
+        let named = spawn_named(String::from("made of letters"), pending::<()>());
+        let name = |id| {
+            let tasks = dump().tasks;
+            tasks.into_iter().find(|task| task.id == id).and_then(|task| task.name)
+        };
+        assert_eq!(name(named.id()).as_deref(), Some("made of letters"));
+        let id = named.id();
+        named.abort();
+        assert!(named.await.is_err());
+        assert_eq!(name(id), None);
+    });
+}
+
+/// Counts its wakes.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// As where the handle is in a set of futures, and then taken out of it, in one task.
+#[test]
+fn the_waker_that_a_handle_was_polled_with_last_is_woken_once() {
+    run(async {
+        let mut task = pin!(spawn(yield_now()));
+        let bells: [Arc<Bell>; 2] = Default::default();
+        for bell in [&bells[0], &bells[1], &bells[1]] {
+            let waker = Waker::from(Arc::clone(bell));
+            assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        while !task.is_finished() {
+            yield_now().await;
+        }
+        assert_eq!(bells.map(|bell| bell.0.load(Relaxed)), [0, 1]);
+        task.await.unwrap();
+    });
+}
+
+/// Joiners are listed apart from their tasks: many at once, given up in another order, some of them by their own end.
+#[test]
+fn each_of_many_joiners_is_woken_by_its_own_task() {
+    run(async {
+        let ended = Log::default();
+        let mut joiners = Vec::new();
+        for number in 0..100_u64 {
+            let task = spawn(async move {
+                sleep(Duration::from_millis(100 - number)).await;
+                number
+            });
+            let ended = Rc::clone(&ended);
+            joiners.push(spawn(async move {
+                let number = task.await.unwrap();
+                ended.borrow_mut().push(number);
+            }));
+        }
+        yield_now().await;
+        for given_up in joiners.iter().skip(1).step_by(3) {
+            given_up.abort();
+        }
+        for joiner in joiners {
+            let _ = joiner.await;
+        }
+        let expected: Vec<u64> = (0..100).rev().filter(|number| number % 3 != 1).collect();
+        assert_eq!(*ended.borrow(), expected);
+    });
 }

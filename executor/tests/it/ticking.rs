@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainspring_executor::driver::{
-    Driver, Instant, Job, ListenOptions, Outcome, Readiness, Schedule, Signal, Token, Transfer,
-    Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Instant, Job, ListenOptions, Readiness, Received,
+    Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 use mainspring_executor::{MetricsSnapshot, Shard};
 
@@ -20,8 +20,12 @@ use mainspring_executor::{MetricsSnapshot, Shard};
 pub(crate) struct Ticking {
     now: Cell<Instant>,
     schedule: RefCell<Option<Box<dyn Schedule>>>,
+    choose: RefCell<Option<Choose>>,
     unpark: Arc<Unparked>,
 }
+
+/// One of so many.
+pub(crate) type Choose = Box<dyn FnMut(usize) -> usize>;
 
 #[derive(Default)]
 struct Unparked(AtomicBool);
@@ -56,6 +60,11 @@ impl Driver for Ticking {
         4
     }
 
+    /// The first, unless it was told how to choose.
+    fn choose(&self, count: usize) -> usize {
+        self.choose.borrow_mut().as_mut().map_or(0, |choose| choose(count))
+    }
+
     fn schedule(&self) -> Option<Box<dyn Schedule>> {
         self.schedule.take()
     }
@@ -73,19 +82,23 @@ impl Driver for Ticking {
         Arc::<Unparked>::clone(&self.unpark)
     }
 
-    fn listen(&self, _: SocketAddr, _: ListenOptions) -> io::Result<Token> {
+    fn listen(&self, _: &Address, _: ListenOptions) -> io::Result<Token> {
         only_time()
     }
 
-    fn accept(&self, _: Token) -> io::Result<(Token, SocketAddr)> {
+    fn accept(&self, _: Token) -> io::Result<(Token, Address)> {
         only_time()
     }
 
-    fn connect(&self, _: SocketAddr) -> io::Result<Token> {
+    fn connect(&self, _: &Address) -> io::Result<Token> {
         only_time()
     }
 
     fn connect_outcome(&self, _: Token) -> io::Result<()> {
+        only_time()
+    }
+
+    fn stream_pair(&self) -> io::Result<(Token, Token)> {
         only_time()
     }
 
@@ -101,7 +114,27 @@ impl Driver for Ticking {
         only_time()
     }
 
-    fn local_addr(&self, _: Token) -> io::Result<SocketAddr> {
+    fn set_nodelay(&self, _: Token, _: bool) -> io::Result<()> {
+        only_time()
+    }
+
+    fn local_addr(&self, _: Token) -> io::Result<Address> {
+        only_time()
+    }
+
+    fn bind_datagram(&self, _: SocketAddr) -> io::Result<Token> {
+        only_time()
+    }
+
+    fn connect_datagram(&self, _: Token, _: SocketAddr) -> io::Result<()> {
+        only_time()
+    }
+
+    fn receive_from(&self, _: Token, _: &mut [u8]) -> io::Result<Received> {
+        only_time()
+    }
+
+    fn send_to(&self, _: Token, _: &[u8], _: Option<SocketAddr>) -> io::Result<()> {
         only_time()
     }
 
@@ -113,7 +146,15 @@ impl Driver for Ticking {
         unreachable!("{socket:?} was never given out")
     }
 
-    fn subscribe_signals(&self) -> io::Result<Token> {
+    fn detach(&self, _: Token) -> io::Result<Detached> {
+        only_time()
+    }
+
+    fn adopt(&self, _: Detached) -> io::Result<Token> {
+        only_time()
+    }
+
+    fn subscribe_signals(&self, _: &[Signal]) -> io::Result<Token> {
         only_time()
     }
 
@@ -121,11 +162,19 @@ impl Driver for Ticking {
         only_time()
     }
 
-    fn submit(&self, _: Job) -> io::Result<Token> {
+    fn submit(&self, job: Job) -> Result<Token, Refused> {
+        Err(Refused { job, error: io::ErrorKind::Unsupported.into() })
+    }
+
+    fn collect(&self, _: Token) -> io::Result<Ended> {
         only_time()
     }
 
-    fn collect(&self, _: Token) -> io::Result<Outcome> {
+    fn process_exit(&self, _: Token) -> io::Result<ExitStatus> {
+        only_time()
+    }
+
+    fn signal_process(&self, _: Token, _: Option<Signal>) -> io::Result<()> {
         only_time()
     }
 }
@@ -145,6 +194,12 @@ impl World {
     pub(crate) fn with_schedule(schedule: impl Schedule + 'static) -> Self {
         let schedule: Box<dyn Schedule> = Box::new(schedule);
         Self::on(Ticking { schedule: RefCell::new(Some(schedule)), ..Ticking::default() })
+    }
+
+    /// A shard whose driver chooses as `choose` says.
+    pub(crate) fn with_choices(choose: impl FnMut(usize) -> usize + 'static) -> Self {
+        let choose: Choose = Box::new(choose);
+        Self::on(Ticking { choose: RefCell::new(Some(choose)), ..Ticking::default() })
     }
 
     fn on(driver: Ticking) -> Self {

@@ -1,4 +1,5 @@
 //! Wakers on foreign threads: no wake is lost, whatever the shard does at that moment.
+#![expect(clippy::disallowed_methods, reason = "wakes come from threads of the test")]
 
 use core::future::poll_fn;
 use core::task::{Poll, Waker};

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use mainspring_executor::Shard;
-use mainspring_executor::driver::{Driver, Job};
+use mainspring_executor::driver::{Driver, Job, OpenMode};
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::timeout;
 
@@ -55,8 +55,8 @@ const TOKENS_MAX: u32 = 256;
 /// Shows from outside that a driver has no open token: so many new ones find all the first places free.
 #[track_caller]
 fn assert_no_tokens(name: &str, driver: &dyn Driver) {
-    let job = Job::Open { root: "/".into(), path: ".".into() };
-    let submit = |_| driver.submit(job.clone()).expect("so many jobs may wait");
+    let job = || Job::Open { root: "/".into(), path: ".".into(), mode: OpenMode::READ };
+    let submit = |_| driver.submit(job()).expect("so many jobs may wait");
     let tokens: Vec<_> = (0..TOKENS_MAX).map(submit).collect();
     let mut places: Vec<_> = tokens.iter().map(|token| token.index).collect();
     places.sort_unstable();
