@@ -1,4 +1,4 @@
-//! `Choices`: the one source of everything that is not fixed. It knows neither hosts nor sockets, only whom to draw
+//! `Choices`: the one source of everything that is not fixed. It knows neither machines nor sockets, only whom to draw
 //! for, what for, and among how many.
 //!
 //! Invariant: nothing else in this crate draws, and 0 is always the harmless answer (first in the queue, least
@@ -9,14 +9,14 @@ use core::time::Duration;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
-use crate::event::HostId;
+use crate::event::ShardId;
 
-/// What a choice is about. Each has a stream of draws of its own for each host.
+/// What a choice is about. Each has a stream of draws of its own for each shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Label {
-    /// Which of the hosts with something to do goes next.
+    /// Which of the shards with something to do goes next.
     Host,
-    /// Which of the ready tasks of a host is polled next.
+    /// Which of the ready tasks of a shard is polled next.
     Task,
     /// How long a packet is under way.
     Latency,
@@ -34,10 +34,24 @@ pub(crate) enum Label {
     Job,
     /// The random bits that a program asks for.
     Entropy,
+    /// Whether a datagram gets lost.
+    Loss,
+    /// Whether a datagram arrives twice.
+    Duplication,
+    /// Whether the disk fails.
+    DiskError,
+    /// Whether it is full.
+    DiskFull,
+    /// How many bytes a write to a file leaves out, or one that fails has written.
+    DiskWrite,
+    /// Which of the branches of a `select!` is looked at first.
+    Branch,
+    /// Whether a name that is known cannot be looked up.
+    NameFailure,
 }
 
 impl Label {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 17] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -48,6 +62,13 @@ impl Label {
         Self::Listener,
         Self::Job,
         Self::Entropy,
+        Self::Loss,
+        Self::Duplication,
+        Self::DiskError,
+        Self::DiskFull,
+        Self::DiskWrite,
+        Self::Branch,
+        Self::NameFailure,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
@@ -63,6 +84,13 @@ impl Label {
             Self::Listener => "listener",
             Self::Job => "job",
             Self::Entropy => "entropy",
+            Self::Loss => "loss",
+            Self::Duplication => "duplication",
+            Self::DiskError => "disk error",
+            Self::DiskFull => "disk full",
+            Self::DiskWrite => "disk write",
+            Self::Branch => "branch",
+            Self::NameFailure => "name failure",
         }
     }
 }
@@ -70,7 +98,8 @@ impl Label {
 /// All choices of a run, from one seed.
 ///
 /// There is a stream for each pair of owner and label, so that one more draw in one place shifts no draw elsewhere.
-/// The owner is a host, or the room itself for what belongs to none. A stream is a [`Pcg64Mcg`], whose output is fixed
+/// The owner is a shard, or the room itself for what belongs to none. What a machine draws by itself, it draws as its
+/// first shard. A stream is a [`Pcg64Mcg`], whose output is fixed
 /// by its definition on every platform. Its state is two rounds of splitmix64 over the seed and the FNV-1a hash of
 /// `owner/label`.
 #[derive(Debug)]
@@ -87,10 +116,10 @@ impl Choices {
         choices
     }
 
-    /// Makes the streams of the next host.
-    pub(crate) fn fork(&mut self, host: &str) {
+    /// Makes the streams of the next shard.
+    pub(crate) fn fork(&mut self, shard: &str) {
         for label in Label::ALL {
-            let hash = fnv1a(&[host.as_bytes(), b"/", label.name().as_bytes()]);
+            let hash = fnv1a(&[shard.as_bytes(), b"/", label.name().as_bytes()]);
             let high = splitmix64(self.seed ^ hash);
             let low = splitmix64(high.wrapping_add(hash));
             self.streams.push(Pcg64Mcg::new(u128::from(high) << 64 | u128::from(low)));
@@ -102,7 +131,7 @@ impl Choices {
     /// The high half of a 64 by 64 bit product: no loop, the same on every platform, off from fair by less than
     /// `bound / 2^64`.
     #[inline]
-    pub(crate) fn choose(&mut self, owner: Option<HostId>, label: Label, bound: u64) -> u64 {
+    pub(crate) fn choose(&mut self, owner: Option<ShardId>, label: Label, bound: u64) -> u64 {
         assert!(bound > 0, "a choice has at least one answer");
         if bound == 1 {
             return 0;
@@ -113,29 +142,34 @@ impl Choices {
     }
 
     /// [`Choices::choose`] for a place in a list.
-    pub(crate) fn index(&mut self, owner: Option<HostId>, label: Label, length: usize) -> usize {
+    pub(crate) fn index(&mut self, owner: Option<ShardId>, label: Label, length: usize) -> usize {
         let chosen = self.choose(owner, label, length as u64);
         usize::try_from(chosen).expect("below a usize")
     }
 
     /// True once in `one_in` times.
-    pub(crate) fn chance(&mut self, owner: Option<HostId>, label: Label, one_in: u64) -> bool {
+    pub(crate) fn chance(&mut self, owner: Option<ShardId>, label: Label, one_in: u64) -> bool {
         self.choose(owner, label, one_in) == one_in - 1
+    }
+
+    /// True in so many of a thousand times. Where that is never, nothing is drawn.
+    pub(crate) fn chance_permille(&mut self, shard: ShardId, label: Label, permille: u32) -> bool {
+        permille > 0 && self.choose(Some(shard), label, 1000) + u64::from(permille) >= 1000
     }
 
     /// A duration of `span`; the shortest is the harmless one.
     #[inline]
-    pub(crate) fn duration(&mut self, host: HostId, label: Label, span: Span) -> Duration {
-        Duration::from_nanos(span.least + self.choose(Some(host), label, span.choices))
+    pub(crate) fn duration(&mut self, shard: ShardId, label: Label, span: Span) -> Duration {
+        Duration::from_nanos(span.least + self.choose(Some(shard), label, span.choices))
     }
 
     /// Sixty-four bits. Not a choice in the narrow sense: no value is more harmless than another.
-    pub(crate) fn bits(&mut self, host: HostId) -> u64 {
-        self.stream(Some(host), Label::Entropy).next_u64()
+    pub(crate) fn bits(&mut self, shard: ShardId) -> u64 {
+        self.stream(Some(shard), Label::Entropy).next_u64()
     }
 
-    fn stream(&mut self, owner: Option<HostId>, label: Label) -> &mut Pcg64Mcg {
-        let block = owner.map_or(0, |host| host.index() + 1);
+    fn stream(&mut self, owner: Option<ShardId>, label: Label) -> &mut Pcg64Mcg {
+        let block = owner.map_or(0, |shard| shard.index() + 1);
         &mut self.streams[block * Label::ALL.len() + label as usize]
     }
 }
@@ -197,7 +231,7 @@ mod tests {
         one.fork("server");
         other.fork("client");
         other.fork("server");
-        let place = |index| Some(HostId::new(index));
+        let place = |index| Some(ShardId::new(index));
         for _ in 0..8 {
             let expected = one.choose(place(0), Label::Task, 1000);
             assert_eq!(expected, other.choose(place(1), Label::Task, 1000));

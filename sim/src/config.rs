@@ -9,7 +9,8 @@ use core::time::Duration;
 /// [`rough`](WorldConfig::rough), where everything that a program must survive happens often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorldConfig {
-    /// One-way latency of each packet between two hosts. [`World::set_latency`](crate::World::set_latency) changes
+    /// One-way latency of each packet between two hosts. Segments of a stream keep their order all the same; datagrams
+    /// overtake each other. [`World::set_latency`](crate::World::set_latency) changes
     /// one direction of one link.
     pub latency: RangeInclusive<Duration>,
     /// The same for packets that stay on their host.
@@ -18,12 +19,17 @@ pub struct WorldConfig {
     pub shuffled: bool,
     /// Whether a read may give fewer bytes than there are.
     pub short_reads: bool,
-    /// Whether a write may take fewer bytes than there is space for.
+    /// Whether a write may take fewer bytes than there is space for; also one to a file.
     pub short_writes: bool,
     /// Whether what is sent at one instant may arrive in pieces; else it arrives as one.
     pub split_flights: bool,
     /// Whether edges come that mean nothing.
     pub spurious: bool,
+    /// How many of a thousand datagrams between two hosts get lost; ICMP messages, too. Those that stay on their host
+    /// do not.
+    pub datagram_loss_permille: u32,
+    /// How many of a thousand datagrams between two hosts arrive twice.
+    pub datagram_duplication_permille: u32,
     /// Bytes of a socket that are written and not yet acknowledged; a write beyond says `WouldBlock`.
     pub send_buffer_bytes: usize,
     /// Bytes that arrived and are not yet read: the most that a receive window opens. A sender beyond waits.
@@ -35,10 +41,27 @@ pub struct WorldConfig {
     pub tokens_max: usize,
     /// How often a SYN without an answer is sent again, after 1 s, 2 s, 4 s, …; then the connect times out.
     pub syn_retry_count: u32,
-    /// How long a job takes.
+    /// How long a job takes, once a thread has begun it.
     pub job_duration: RangeInclusive<Duration>,
-    /// Jobs of a host that run at one time; one more is refused as exhausted.
-    pub jobs_max: usize,
+    /// How long a lookup of a name takes, once a thread has begun it.
+    pub name_duration: RangeInclusive<Duration>,
+    /// A lookup of a name that is known fails once in so many times; 0 is never.
+    pub name_failure_one_in: u64,
+    /// Threads of a host for work that blocks: as many such jobs run at one time, and others wait.
+    pub blocking_threads_max: usize,
+    /// The same for work that computes.
+    pub compute_threads_max: usize,
+    /// The same for lookups of names.
+    pub name_threads_max: usize,
+    /// Jobs of a host that may wait for a thread of one kind; one more is refused as exhausted.
+    pub jobs_waiting_max: usize,
+    /// An operation on a file fails with `EIO` once in so many times; 0 is never. Neither of the ready-made ones has
+    /// any: what a program makes of them is for its own scenarios to say.
+    pub disk_error_one_in: u64,
+    /// One that takes room on the disk fails with `ENOSPC` once in so many times; 0 is never.
+    pub disk_full_one_in: u64,
+    /// A poll that takes so much time by [`spend`](crate::spend) is reported as a stall.
+    pub stall_budget: Duration,
     /// A run that gets past this virtual time has failed: it never ends.
     pub virtual_time_max: Duration,
     /// A run with more events and turns than this has failed: it goes round in circles.
@@ -55,6 +78,7 @@ impl WorldConfig {
         let latency = Duration::from_millis(1);
         let loopback = Duration::from_micros(20);
         let job = Duration::from_micros(100);
+        let name = Duration::from_millis(1);
         Self {
             latency: latency..=latency,
             loopback_latency: loopback..=loopback,
@@ -63,20 +87,31 @@ impl WorldConfig {
             short_writes: false,
             split_flights: false,
             spurious: false,
+            datagram_loss_permille: 0,
+            datagram_duplication_permille: 0,
             send_buffer_bytes: 64 * 1024,
             recv_buffer_bytes: 64 * 1024,
             backlog_max: 4096,
             tokens_max: 65_536,
             syn_retry_count: 6,
             job_duration: job..=job,
-            jobs_max: 1024,
+            name_duration: name..=name,
+            name_failure_one_in: 0,
+            blocking_threads_max: 8,
+            compute_threads_max: 2,
+            name_threads_max: 4,
+            jobs_waiting_max: 1024,
+            disk_error_one_in: 0,
+            disk_full_one_in: 0,
+            stall_budget: Duration::from_millis(100),
             virtual_time_max: Duration::from_secs(24 * 3600),
             event_count_max: 1_000_000_000,
             record: false,
         }
     }
 
-    /// All that may happen does: drawn order, latency, pieces, spurious edges, slow disks, small buffers.
+    /// All that may happen does: drawn order, latency, pieces, spurious edges, slow disks, small buffers, datagrams that
+    /// get lost, come twice or overtake each other.
     #[must_use]
     pub fn rough() -> Self {
         Self {
@@ -87,9 +122,12 @@ impl WorldConfig {
             short_writes: true,
             split_flights: true,
             spurious: true,
+            datagram_loss_permille: 50,
+            datagram_duplication_permille: 20,
             send_buffer_bytes: 16 * 1024,
             recv_buffer_bytes: 16 * 1024,
             job_duration: Duration::from_micros(20)..=Duration::from_millis(50),
+            name_duration: Duration::from_micros(50)..=Duration::from_secs(2),
             ..Self::calm()
         }
     }

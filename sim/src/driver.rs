@@ -1,5 +1,5 @@
-//! `SimDriver`: one host of the room, as the program on it sees it. It only passes on: the work is done in `room`,
-//! `net` and `jobs`.
+//! `SimDriver`: one machine of the room, as a shard of the program on it sees it. It only passes on: the work is done in
+//! `room`, `net` and `jobs`.
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -10,33 +10,38 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mainspring_executor::driver::{
-    Driver, Instant, Job, ListenOptions, Outcome, Readiness, Schedule, Signal, Token, Transfer,
-    Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, ListenOptions,
+    Readiness, Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 
-use crate::event::HostId;
-use crate::room::{Resource, Room};
+use crate::choice::Label;
+use crate::event::ShardId;
+use crate::room::Room;
 use crate::schedule::SimSchedule;
+use crate::tokens::Resource;
 use crate::trace::Kind;
 
-/// The driver of one simulated host. Made by [`World::host`](crate::World::host).
+/// The driver of one shard of a simulated host. Made by [`World::host`](crate::World::host).
 pub struct SimDriver {
     room: Rc<RefCell<Room>>,
-    host: HostId,
+    shard: ShardId,
     unparker: Arc<SimUnpark>,
 }
 
 impl SimDriver {
-    pub(crate) fn new(room: &Rc<RefCell<Room>>, host: HostId, unparked: &Arc<Unparked>) -> Self {
-        let unparker =
-            SimUnpark { host, is_unparked: AtomicBool::new(false), unparked: Arc::clone(unparked) };
-        Self { room: Rc::clone(room), host, unparker: Arc::new(unparker) }
+    pub(crate) fn new(room: &Rc<RefCell<Room>>, shard: ShardId, unparked: &Arc<Unparked>) -> Self {
+        let unparker = SimUnpark {
+            shard,
+            is_unparked: AtomicBool::new(false),
+            unparked: Arc::clone(unparked),
+        };
+        Self { room: Rc::clone(room), shard, unparker: Arc::new(unparker) }
     }
 }
 
 impl core::fmt::Debug for SimDriver {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "SimDriver({})", self.room.borrow().machine(self.host).name)
+        write!(f, "SimDriver({})", self.room.borrow().shard(self.shard).name)
     }
 }
 
@@ -51,20 +56,29 @@ impl Driver for SimDriver {
 
     fn entropy(&self) -> u64 {
         let room = &mut *self.room.borrow_mut();
-        let bits = room.choices.bits(self.host);
-        room.note(self.host, Kind::Entropy, bits, 0);
+        let bits = room.choices.bits(self.shard);
+        room.note(self.shard, Kind::Entropy, bits, 0);
         bits
     }
 
-    fn schedule(&self) -> Option<Box<dyn Schedule>> {
-        Some(Box::new(SimSchedule::new(&self.room, self.host)))
+    /// Drawn also where the world is not shuffled: with the same answer every time a busy branch would starve the others,
+    /// as it does on no machine.
+    fn choose(&self, count: usize) -> usize {
+        let room = &mut *self.room.borrow_mut();
+        let index = room.choices.index(Some(self.shard), Label::Branch, count);
+        room.note(self.shard, Kind::Choose, index as u64, count as u64);
+        index
     }
 
-    /// Hands over the edges there are. Time moves only when no host has anything left to do, and that is the world's
+    fn schedule(&self) -> Option<Box<dyn Schedule>> {
+        Some(Box::new(SimSchedule::new(&self.room, self.shard)))
+    }
+
+    /// Hands over the edges there are. Time moves only when no shard has anything left to do, and that is the world's
     /// affair: `until` means nothing here.
     fn wait(&self, events: &mut Vec<Readiness>, _until: Option<Instant>) -> io::Result<()> {
         self.unparker.is_unparked.store(false, Ordering::Relaxed);
-        self.room.borrow_mut().take_edges(self.host, events);
+        self.room.borrow_mut().take_edges(self.shard, events);
         Ok(())
     }
 
@@ -72,92 +86,139 @@ impl Driver for SimDriver {
         Arc::clone(&self.unparker) as Arc<dyn Unpark>
     }
 
-    fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Token> {
-        self.room.borrow_mut().listen(self.host, address, options)
+    fn watch(&self, heartbeat: Arc<Heartbeat>) {
+        self.room.borrow_mut().shard_mut(self.shard).spent.watch(heartbeat);
     }
 
-    fn accept(&self, listener: Token) -> io::Result<(Token, SocketAddr)> {
-        self.room.borrow_mut().accept(self.host, listener)
+    fn listen(&self, address: &Address, options: ListenOptions) -> io::Result<Token> {
+        self.room.borrow_mut().listen(self.shard, address, options)
     }
 
-    fn connect(&self, address: SocketAddr) -> io::Result<Token> {
-        self.room.borrow_mut().connect(self.host, address)
+    fn accept(&self, listener: Token) -> io::Result<(Token, Address)> {
+        self.room.borrow_mut().accept(self.shard, listener)
+    }
+
+    fn connect(&self, address: &Address) -> io::Result<Token> {
+        self.room.borrow_mut().connect(self.shard, address)
     }
 
     fn connect_outcome(&self, socket: Token) -> io::Result<()> {
-        self.room.borrow_mut().connect_outcome(self.host, socket)
+        self.room.borrow_mut().connect_outcome(self.shard, socket)
+    }
+
+    fn stream_pair(&self) -> io::Result<(Token, Token)> {
+        self.room.borrow_mut().stream_pair(self.shard)
     }
 
     fn read(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Transfer> {
-        self.room.borrow_mut().read(self.host, socket, buffer)
+        self.room.borrow_mut().read(self.shard, socket, buffer)
     }
 
     fn write(&self, socket: Token, buffers: &[IoSlice<'_>]) -> io::Result<Transfer> {
-        self.room.borrow_mut().write(self.host, socket, buffers)
+        self.room.borrow_mut().write(self.shard, socket, buffers)
     }
 
     fn shutdown_write(&self, socket: Token) -> io::Result<()> {
-        self.room.borrow_mut().shutdown_write(self.host, socket)
+        self.room.borrow_mut().shutdown_write(self.shard, socket)
     }
 
-    fn local_addr(&self, socket: Token) -> io::Result<SocketAddr> {
-        let room = &mut *self.room.borrow_mut();
-        match &room.machine(self.host).table.get(socket).resource {
-            Resource::Socket(id, side) => Ok(room.socket_address(*id, *side)),
-            Resource::Listener(listener) => Ok(listener.address.into()),
+    fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()> {
+        self.room.borrow_mut().set_nodelay(self.shard, socket, is_on);
+        Ok(())
+    }
+
+    fn local_addr(&self, socket: Token) -> io::Result<Address> {
+        let room = self.room.borrow();
+        match room.resource(self.shard, socket) {
+            Resource::Socket(socket) => Ok(room.socket_address(*socket)),
             other => panic!("{socket:?} has no address, for it is a {}", other.name()),
         }
     }
 
+    fn bind_datagram(&self, address: SocketAddr) -> io::Result<Token> {
+        self.room.borrow_mut().bind_datagram(self.shard, address)
+    }
+
+    fn connect_datagram(&self, socket: Token, peer: SocketAddr) -> io::Result<()> {
+        self.room.borrow_mut().connect_datagram(self.shard, socket, peer)
+    }
+
+    fn receive_from(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Received> {
+        self.room.borrow_mut().receive_from(self.shard, socket, buffer)
+    }
+
+    fn send_to(&self, socket: Token, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<()> {
+        self.room.borrow_mut().send_to(self.shard, socket, datagram, to)
+    }
+
     fn close(&self, token: Token) {
-        self.room.borrow_mut().close(self.host, token, false);
+        let left = self.room.borrow_mut().close(self.shard, token, false);
+        drop(left);
     }
 
     fn abort(&self, socket: Token) {
-        self.room.borrow_mut().close(self.host, socket, true);
+        let left = self.room.borrow_mut().close(self.shard, socket, true);
+        drop(left);
     }
 
-    fn subscribe_signals(&self) -> io::Result<Token> {
-        self.room.borrow_mut().subscribe_signals(self.host)
+    fn detach(&self, socket: Token) -> io::Result<Detached> {
+        Ok(self.room.borrow_mut().detach(self.shard, socket))
+    }
+
+    fn adopt(&self, socket: Detached) -> io::Result<Token> {
+        Ok(self.room.borrow_mut().adopt(self.shard, socket))
+    }
+
+    fn subscribe_signals(&self, signals: &[Signal]) -> io::Result<Token> {
+        self.room.borrow_mut().subscribe_signals(self.shard, signals)
     }
 
     fn next_signal(&self, signals: Token) -> io::Result<Signal> {
-        self.room.borrow_mut().next_signal(self.host, signals)
+        self.room.borrow_mut().next_signal(self.shard, signals)
     }
 
-    fn submit(&self, job: Job) -> io::Result<Token> {
-        self.room.borrow_mut().submit(self.host, job)
+    fn submit(&self, job: Job) -> Result<Token, Refused> {
+        self.room.borrow_mut().submit(self.shard, job)
     }
 
-    fn collect(&self, job: Token) -> io::Result<Outcome> {
-        self.room.borrow_mut().collect(self.host, job)
+    fn collect(&self, job: Token) -> io::Result<Ended> {
+        self.room.borrow_mut().collect(self.shard, job)
+    }
+
+    fn process_exit(&self, process: Token) -> io::Result<ExitStatus> {
+        self.room.borrow_mut().process_exit(self.shard, process)
+    }
+
+    fn signal_process(&self, process: Token, signal: Option<Signal>) -> io::Result<()> {
+        self.room.borrow_mut().signal_process(self.shard, process, signal);
+        Ok(())
     }
 }
 
-/// The hosts that were unparked since the world last looked. Behind a lock, for [`Unpark`] may cross threads; in a run
+/// The shards that were unparked since the world last looked. Behind a lock, for [`Unpark`] may cross threads; in a run
 /// that is to be repeated, it does not.
 #[derive(Debug, Default)]
 pub(crate) struct Unparked {
     any: AtomicBool,
-    hosts: Mutex<Vec<HostId>>,
+    shards: Mutex<Vec<ShardId>>,
 }
 
 impl Unparked {
-    /// Takes the hosts, in the order in which they were unparked.
-    pub(crate) fn take(&self) -> Vec<HostId> {
+    /// Takes the shards, in the order in which they were unparked.
+    pub(crate) fn take(&self) -> Vec<ShardId> {
         if !self.any.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock: who comes later sets it again.
         self.any.store(false, Ordering::Relaxed);
-        core::mem::take(&mut hosts)
+        core::mem::take(&mut shards)
     }
 }
 
-/// Ends a wait of one host: brings it back into the world's queue.
+/// Ends a wait of one shard: brings it back into the world's queue.
 struct SimUnpark {
-    host: HostId,
+    shard: ShardId,
     /// Unparked since its last `wait`: once is enough.
     is_unparked: AtomicBool,
     unparked: Arc<Unparked>,
@@ -168,8 +229,8 @@ impl Unpark for SimUnpark {
         if self.is_unparked.swap(true, Ordering::Relaxed) {
             return;
         }
-        let mut hosts = self.unparked.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.push(self.host);
+        let mut shards = self.unparked.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.push(self.shard);
         self.unparked.any.store(true, Ordering::Relaxed);
     }
 }

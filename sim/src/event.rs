@@ -10,36 +10,48 @@ use mainspring_executor::driver::{Instant, Ready, Token};
 
 use crate::net::Side;
 
-/// A host, by its place in the room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct HostId(u32);
+/// Makes a type for the places of one kind of thing in the room.
+macro_rules! place {
+    ($(#[$doc:meta])* $name:ident, $things:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) struct $name(u32);
 
-impl HostId {
-    pub(crate) fn new(index: usize) -> Self {
-        Self(u32::try_from(index).expect("fewer than 2^32 hosts"))
-    }
+        impl $name {
+            pub(crate) fn new(index: usize) -> Self {
+                Self(u32::try_from(index).expect(concat!("fewer than 2^32 ", $things)))
+            }
 
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    pub(crate) const fn ordinal(self) -> u32 {
-        self.0
-    }
+            pub(crate) const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
 }
 
-/// A connection, by its place in the room. Good for as long as an event or an end refers to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionId(u32);
+place! {
+    /// A machine, by its place in the room.
+    HostId, "hosts"
+}
 
-impl ConnectionId {
-    pub(crate) fn new(index: usize) -> Self {
-        Self(u32::try_from(index).expect("fewer than 2^32 connections"))
-    }
+place! {
+    /// A shard of some machine, by its place in the room. A machine has one, unless it was given more.
+    ShardId, "shards"
+}
 
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
+place! {
+    /// A connection, by its place in the room. Good for as long as an event or an end refers to it.
+    ConnectionId, "connections"
+}
+
+place! {
+    /// A listener, by its place in the room. Good until it is closed.
+    ListenerId, "listeners"
+}
+
+place! {
+    /// A datagram under way, by its place in the room. Good until it arrives.
+    LetterId, "datagrams"
 }
 
 /// Something that happens at an instant.
@@ -59,10 +71,12 @@ pub(crate) enum Event {
     Ack(ConnectionId, Side),
     /// A reset sent by this side arrives at the other.
     Reset(ConnectionId, Side),
-    /// A job of a host has ended.
-    Job(HostId, Token),
+    /// A datagram arrives, or the news that it cannot.
+    Letter(LetterId),
+    /// A job of a shard has ended.
+    Job(ShardId, Token),
     /// An edge for nothing.
-    Spurious(HostId, Token, Ready),
+    Spurious(ShardId, Token, Ready),
     /// A step of the scenario, by its place in the list of hooks.
     Hook(u32),
 }

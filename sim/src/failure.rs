@@ -2,7 +2,11 @@
 
 use core::fmt;
 
-use mainspring_executor::driver::Instant;
+use mainspring_executor::TaskDump;
+use mainspring_executor::driver::{Instant, TaskId};
+
+/// So many lines are told of what is alive.
+const LINES_MAX: usize = 1000;
 
 /// Why a run failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,46 @@ impl fmt::Display for Failure {
 }
 
 impl core::error::Error for Failure {}
+
+/// What is alive when nothing goes on: the tasks of each shard, and who waits for whom.
+#[derive(Debug, Default)]
+pub(crate) struct Alive {
+    lines: Vec<String>,
+}
+
+impl Alive {
+    /// A task that the run waits for.
+    pub(crate) fn add_foreground(&mut self, shard: &str, task: TaskId) {
+        self.lines.push(format!("the run waits for {task} of {shard}"));
+    }
+
+    /// The tasks of a shard. In a deadlock nothing is to come any more, so each ring of them counts; the dump itself tells
+    /// of those only that are certain in any case.
+    pub(crate) fn add_shard(&mut self, name: &str, dump: &TaskDump, kind: FailureKind) {
+        if dump.tasks.is_empty() {
+            return;
+        }
+        let mut text = format!("{name}: {dump}");
+        if kind == FailureKind::Deadlock {
+            let told = dump.deadlocks();
+            let all = dump.deadlocks_if_nothing_comes();
+            let others = all.iter().filter(|cycle| !told.contains(cycle));
+            text.extend(others.map(ToString::to_string));
+        }
+        let mut lines = text.lines();
+        self.lines.extend(lines.next().map(str::to_owned));
+        self.lines.extend(lines.map(|line| format!("  {line}")));
+    }
+
+    pub(crate) fn text(mut self) -> String {
+        let more = self.lines.len().saturating_sub(LINES_MAX);
+        self.lines.truncate(LINES_MAX);
+        if more > 0 {
+            self.lines.push(format!("and {more} lines more"));
+        }
+        self.lines.into_iter().map(|line| line + "\n").collect()
+    }
+}
 
 /// A run that ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]

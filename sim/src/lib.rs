@@ -1,8 +1,8 @@
 //! A machine room on one thread, for programs written against [`Driver`](mainspring_executor::driver::Driver).
 //!
 //! A [`World`] has hosts, each with a shard, an address, a clock, files and entropy, and a network between them. One
-//! seed decides all that is not fixed: the order of hosts and tasks, latencies, short reads and writes, edges for
-//! nothing. The same seed and scenario give the same run, to the last event; [`World::trace_hash`] proves it.
+//! seed decides all that is not fixed: the order of shards and tasks, latencies, short reads and writes, lost datagrams,
+//! edges for nothing. The same seed and scenario give the same run, to the last event; [`World::trace_hash`] proves it.
 //!
 //! ```
 //! use core::time::Duration;
@@ -16,15 +16,22 @@
 //! ```
 //!
 //! # What is simulated
-//! - Time: one virtual clock, which stands still while anything runs and then jumps to the next event.
+//! - Time: one virtual clock, which stands still while anything runs and then jumps to the next event. A task that is to
+//!   take time itself says so with [`spend`].
 //! - TCP at the level of streams, after Linux: the handshake with backlog, SYN retries, refusal and time-out; send
 //!   buffers and receive windows in bytes; arrival in order, each flight with a latency of its own; FIN, half-close,
 //!   RST and what each of them does to which call.
-//! - Order: which host goes next, and which of its ready tasks.
-//! - Files (read-only), jobs that take time, signals (a program that never subscribed dies), limits of open tokens.
+//! - Unix sockets, after Linux: paths, refusals and full backlogs told at once, and what a close means to the peer.
+//! - UDP: datagrams whole or cut off, with a latency of their own, so that they overtake each other; lost, and twice;
+//!   receive buffers that overflow; ICMP for who is connected. IPv4 and IPv6.
+//! - Order: which shard goes next, and which of its ready tasks. A host has one shard, or several.
+//! - Files and folders, with what no sync has put on the disk kept apart; a disk that fails or is full.
+//! - Names, known to all hosts, which take a while to look up.
+//! - Child processes: programs that a scenario makes known, each on a shard of its own, with pipes.
+//! - Jobs that wait for a thread and take time, signals (a program that never subscribed dies), limits of open tokens.
 //!
 //! # What is not, yet
-//! Loss, partitions, bandwidth, a host that crashes and comes back, clocks that are wrong, IPv6, names, `EINTR`,
+//! Loss of segments, partitions, bandwidth, a host that crashes and comes back, clocks that are wrong, `EINTR`,
 //! congestion control, Nagle's delay, keep-alive probes, the time-outs of a kernel that gives up on a peer in the
 //! middle of a connection, and `TIME_WAIT`.
 
@@ -32,16 +39,25 @@
 
 mod choice;
 mod config;
+mod detached;
+mod directory;
+mod disk;
 mod driver;
 mod event;
 mod failure;
 mod files;
 mod host;
+mod inode;
 mod jobs;
 mod net;
 mod ports;
+mod process;
+mod program;
 mod room;
 mod schedule;
+mod signals;
+mod spend;
+mod tokens;
 mod trace;
 mod world;
 
@@ -49,5 +65,7 @@ pub use config::WorldConfig;
 pub use driver::SimDriver;
 pub use failure::{Failure, FailureKind, Report};
 pub use host::Host;
+pub use program::SimProcess;
+pub use spend::spend;
 pub use trace::{Divergence, first_divergence};
 pub use world::World;

@@ -1,6 +1,6 @@
 //! `Trace`: what happened, as a running hash and, where asked for, as text. It decides nothing.
 //!
-//! Invariant: two runs with the same hash and count did the same things at the same instants on the same hosts, as far
+//! Invariant: two runs with the same hash and count did the same things at the same instants on the same shards, as far
 //! as 64 bits can tell.
 
 use core::fmt;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use mainspring_executor::driver::{Instant, Token};
 
-use crate::event::HostId;
+use crate::event::ShardId;
 
 /// What kind of thing happened. The number goes into the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     SubscribeSignals,
     NextSignal,
     Submit,
+    Refuse,
     Collect,
     Entropy,
     Edge,
@@ -44,6 +45,30 @@ pub(crate) enum Kind {
     Hook,
     Signal,
     Death,
+    ListenPath,
+    ConnectPath,
+    StreamPair,
+    SetNodelay,
+    BindDatagram,
+    ConnectDatagram,
+    ReceiveFrom,
+    SendTo,
+    Datagram,
+    DatagramLost,
+    DatagramUnwanted,
+    DatagramDropped,
+    Unreachable,
+    Choose,
+    Spend,
+    Stall,
+    Detach,
+    Adopt,
+    CloseDetached,
+    ProcessStarted,
+    ProcessExits,
+    ProcessKilled,
+    ProcessExit,
+    SignalProcess,
 }
 
 impl Kind {
@@ -63,7 +88,8 @@ impl Kind {
             Self::Abort => ("abort", Shape::Token("")),
             Self::SubscribeSignals => ("subscribe signals", Shape::Token("")),
             Self::NextSignal => ("next signal", Shape::Token("errors")),
-            Self::Submit => ("submit", Shape::Token("")),
+            Self::Submit => ("submit", Shape::Token("in lane")),
+            Self::Refuse => ("job refused in lane", Shape::Number),
             Self::Collect => ("collect", Shape::Token("errors")),
             Self::Entropy => ("entropy", Shape::Number),
             Self::Edge => ("edge", Shape::Token("ready")),
@@ -81,6 +107,30 @@ impl Kind {
             Self::Hook => ("step of the scenario", Shape::Number),
             Self::Signal => ("signal", Shape::Number),
             Self::Death => ("killed by a signal", Shape::Nothing),
+            Self::ListenPath => ("listen at a path", Shape::Token("")),
+            Self::ConnectPath => ("connect to a path", Shape::Token("")),
+            Self::StreamPair => ("stream pair", Shape::Token("")),
+            Self::SetNodelay => ("set nodelay", Shape::Token("to")),
+            Self::BindDatagram => ("bind datagram", Shape::Token("on port")),
+            Self::ConnectDatagram => ("connect datagram", Shape::Token("to port")),
+            Self::ReceiveFrom => ("receive from", Shape::Moved),
+            Self::SendTo => ("send to", Shape::Moved),
+            Self::Datagram => ("datagram arrives", Shape::Datagram("at port")),
+            Self::DatagramLost => ("datagram lost", Shape::Datagram("to port")),
+            Self::DatagramUnwanted => ("datagram for nobody", Shape::Datagram("at port")),
+            Self::DatagramDropped => ("datagram dropped", Shape::Datagram("at port")),
+            Self::Unreachable => ("unreachable arrives", Shape::Datagram("of port")),
+            Self::Choose => ("choose", Shape::Choice),
+            Self::Spend => ("spends nanoseconds", Shape::Number),
+            Self::Stall => ("stalls in", Shape::Task),
+            Self::Detach => ("detach", Shape::Token("")),
+            Self::Adopt => ("adopt", Shape::Token("")),
+            Self::CloseDetached => ("close detached", Shape::Nothing),
+            Self::ProcessStarted => ("process starts as", Shape::Number),
+            Self::ProcessExits => ("process exits with", Shape::Number),
+            Self::ProcessKilled => ("process killed by signal", Shape::Number),
+            Self::ProcessExit => ("process exit", Shape::Token("errors")),
+            Self::SignalProcess => ("signal process", Shape::Token("with")),
         }
     }
 }
@@ -97,6 +147,10 @@ enum Shape {
     Moved,
     /// A connection, and a number with a name.
     Connection(&'static str),
+    /// A datagram by its serial number, and a number with a name.
+    Datagram(&'static str),
+    /// Which one, and of how many.
+    Choice,
 }
 
 /// Stands for `WouldBlock` where a count of bytes would be.
@@ -108,7 +162,7 @@ pub(crate) const FAILED: u64 = u64::MAX - 1;
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     at: Instant,
-    host: Option<HostId>,
+    shard: Option<ShardId>,
     kind: Kind,
     subject: u64,
     number: u64,
@@ -138,12 +192,12 @@ impl Trace {
     pub(crate) fn note(
         &mut self,
         at: Instant,
-        host: Option<HostId>,
+        shard: Option<ShardId>,
         kind: Kind,
         subject: u64,
         number: u64,
     ) {
-        let place = host.map_or(0, |host| u64::from(host.ordinal()) + 1);
+        let place = shard.map_or(0, |shard| shard.index() as u64 + 1);
         let mut hash = fold(self.hash, at.as_nanos());
         hash = fold(hash, place << 8 | kind as u64);
         hash = fold(hash, subject);
@@ -152,7 +206,7 @@ impl Trace {
             if record.instants.last() != Some(&at) {
                 record.instants.push(at);
             }
-            record.entries.push(Entry { at, host, kind, subject, number });
+            record.entries.push(Entry { at, shard, kind, subject, number });
         }
     }
 
@@ -188,10 +242,10 @@ struct Line<'a> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Entry { at, host, kind, subject, number } = *self.entry;
+        let Entry { at, shard, kind, subject, number } = *self.entry;
         let (name, shape) = kind.shape();
-        let host = host.map_or("-", |host| &self.names[host.index()]);
-        write!(f, "{at} {host} {name}")?;
+        let shard = shard.map_or("-", |shard| &self.names[shard.index()]);
+        write!(f, "{at} {shard} {name}")?;
         let labelled = |f: &mut fmt::Formatter<'_>, label: &str| match label {
             "" => Ok(()),
             _ => write!(f, " {label} {number}"),
@@ -216,6 +270,11 @@ impl fmt::Display for Line<'_> {
                 write!(f, " on connection {subject}")?;
                 labelled(f, label)
             }
+            Shape::Datagram(label) => {
+                write!(f, " {subject}")?;
+                labelled(f, label)
+            }
+            Shape::Choice => write!(f, " {subject} of {number}"),
         }
     }
 }
@@ -312,9 +371,9 @@ mod tests {
 
     #[test]
     fn each_part_of_an_entry_counts() {
-        let hash = |at, host, kind, subject, number| {
+        let hash = |at, shard, kind, subject, number| {
             let mut trace = Trace::new(0, false);
-            trace.note(Instant::from_nanos(at), Some(HostId::new(host)), kind, subject, number);
+            trace.note(Instant::from_nanos(at), Some(ShardId::new(shard)), kind, subject, number);
             trace.hash()
         };
         let base = hash(1, 1, Kind::Read, 1, 1);
@@ -331,12 +390,13 @@ mod tests {
         let names = [Rc::from("server")];
         let mut trace = Trace::new(0, true);
         let mut note = |kind, subject, number| {
-            trace.note(Instant::from_nanos(1), Some(HostId::new(0)), kind, subject, number);
+            trace.note(Instant::from_nanos(1), Some(ShardId::new(0)), kind, subject, number);
         };
         note(Kind::Read, 3, 17);
         note(Kind::Write, 3, WOULD_BLOCK);
         note(Kind::Poll, 4, 0);
         note(Kind::Bytes, 2, 9);
+        note(Kind::Choose, 0, 3);
         assert_eq!(
             trace.last_lines(&names, usize::MAX),
             [
@@ -344,6 +404,7 @@ mod tests {
                 "0.000000001 server write #3.0 would block",
                 "0.000000001 server poll task 4",
                 "0.000000001 server bytes arrive on connection 2 count 9",
+                "0.000000001 server choose 0 of 3",
             ]
         );
         assert_eq!(trace.instants(), [Instant::from_nanos(1)]);

@@ -1,15 +1,17 @@
-//! `World`: runs the hosts of a room, and moves the clock when none has anything left to do.
+//! `World`: runs the shards of a room, and moves the clock when none has anything left to do.
 //!
 //! ```text
-//!        ┌─► a host has something to do ── choose one ── one turn of its shard ─┐
-//!        ├──────────────────────────────────────────────────────────────────────┘
+//!        ┌─► a shard has something to do ── choose one ── one turn of it ─┐
+//!        ├────────────────────────────────────────────────────────────────┘
 //!        └─► none has: move the clock to the next event or timer, let all of that instant happen
 //!                      nothing to come: the run is over, or it is a deadlock
 //! ```
 
+use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,10 +21,14 @@ use mainspring_executor::{JoinError, Shard, Turn};
 use crate::choice::Span;
 use crate::config::WorldConfig;
 use crate::driver::{SimDriver, Unparked};
-use crate::event::{Event, HostId};
-use crate::failure::{Failure, FailureKind, Report};
+use crate::event::{Event, ShardId};
+use crate::failure::{Alive, Failure, FailureKind, Report};
 use crate::host::{Foreground, Host};
+use crate::jobs::{DueCall, DueSpawn};
+use crate::process::{Ending, Starting};
+use crate::program::{Program, SimProcess};
 use crate::room::{Room, Step};
+use crate::spend::during_turn;
 
 /// So many events before a failure are told with it, where they are recorded.
 const LAST_EVENTS: usize = 100;
@@ -35,6 +41,7 @@ type Hook = Box<dyn FnOnce(&World)>;
 /// Dropping it drops the tasks of all hosts.
 pub struct World {
     room: Rc<RefCell<Room>>,
+    /// One for each shard.
     hosts: RefCell<Vec<Host>>,
     foreground: Rc<RefCell<Foreground>>,
     unparked: Arc<Unparked>,
@@ -59,7 +66,7 @@ impl World {
         }
     }
 
-    /// Adds a host. The n-th has the address 10.0.0.n. Its name goes into its draws: a host with the same name makes
+    /// Adds a host. The n-th has the addresses 10.0.0.n and fd00::n. Its name goes into its draws: a host with the same name makes
     /// the same choices in a room with more or fewer others.
     ///
     /// # Panics
@@ -78,7 +85,34 @@ impl World {
         name: &str,
         wrap: impl FnOnce(Rc<dyn Driver>) -> Rc<dyn Driver>,
     ) -> Host {
-        let id = self.room.borrow_mut().add_machine(name);
+        let shard = self.room.borrow_mut().add_machine(name);
+        self.start(shard, wrap)
+    }
+
+    /// Adds a shard to the machine of `host`, as one more thread of the same program has it: its driver, tokens and
+    /// tasks are its own; addresses, ports, paths and files are the machine's, and a signal is for all of its shards.
+    /// Its name is that of the machine with a number: `server/1`.
+    ///
+    /// # Panics
+    /// When another host has that name.
+    pub fn add_shard(&self, host: &Host) -> Host {
+        self.add_shard_with(host, |driver| driver)
+    }
+
+    /// [`World::add_shard`] with a driver in between, as [`World::host_with`] has it.
+    ///
+    /// # Panics
+    /// As [`World::add_shard`].
+    pub fn add_shard_with(
+        &self,
+        host: &Host,
+        wrap: impl FnOnce(Rc<dyn Driver>) -> Rc<dyn Driver>,
+    ) -> Host {
+        let shard = self.room.borrow_mut().add_shard(host.id);
+        self.start(shard, wrap)
+    }
+
+    fn start(&self, id: ShardId, wrap: impl FnOnce(Rc<dyn Driver>) -> Rc<dyn Driver>) -> Host {
         let driver = Rc::new(SimDriver::new(&self.room, id, &self.unparked));
         let shard = Shard::new(wrap(Rc::clone(&driver) as Rc<_>));
         let host = Host::new(id, driver, shard, &self.room, &self.foreground);
@@ -92,6 +126,28 @@ impl World {
     /// When the range ends before it starts.
     pub fn set_latency(&self, from: &Host, to: &Host, latency: RangeInclusive<Duration>) {
         self.room.borrow_mut().links.insert((from.id, to.id), Span::from(&latency));
+    }
+
+    /// Makes a name known to all hosts, with its addresses in the order in which a lookup gives them, in place of those
+    /// that it had. Without any it is unknown from now on. Small letters and capitals are one.
+    pub fn add_name(&self, name: &str, addresses: &[IpAddr]) {
+        self.room.borrow_mut().directory.set(name, addresses);
+    }
+
+    /// Makes a program known to all hosts, at a full path, in place of one that was there. A host's program starts it as a
+    /// [`process`](mainspring_executor::process), by this path, or by its name if it is in `/bin`, `/usr/bin` or
+    /// `/usr/local/bin`.
+    ///
+    /// It runs as one of its own, on a shard of its own, on the machine of its parent: addresses, ports, files and threads
+    /// are the machine's; tokens, tasks and signals are the program's. It ends when `program` does, with that exit code;
+    /// a panic makes it 101, as it does with any program, and is not a failure of the run.
+    pub fn add_program<F: Future<Output = i32> + 'static>(
+        &self,
+        path: impl Into<PathBuf>,
+        program: impl Fn(SimProcess) -> F + 'static,
+    ) {
+        let program: Program = Rc::new(move |process| Box::pin(program(process)));
+        self.room.borrow_mut().programs.add(path.into(), program);
     }
 
     /// Runs `hook` at a virtual instant, before the hosts do anything then; at once where that has passed. One that
@@ -118,12 +174,13 @@ impl World {
         self.wake_all();
         loop {
             self.bury()?;
-            for host in self.unparked.take() {
-                self.room.borrow_mut().wake(host);
+            self.room.borrow_mut().close_abandoned();
+            for shard in self.unparked.take() {
+                self.room.borrow_mut().wake(shard);
             }
-            let next = self.room.borrow_mut().next_host();
+            let next = self.room.borrow_mut().next_shard();
             match next {
-                Some(host) => self.turn(host)?,
+                Some(shard) => self.turn(shard)?,
                 None if self.is_over() => return Ok(self.report()),
                 None => self.advance()?,
             }
@@ -172,8 +229,13 @@ impl World {
         leaks
     }
 
-    fn shard_host(&self, id: HostId) -> Host {
+    fn host_of(&self, id: ShardId) -> Host {
         self.hosts.borrow()[id.index()].clone()
+    }
+
+    /// Whether the program of a shard was killed, or has exited.
+    fn is_dead(&self, shard: ShardId) -> bool {
+        self.room.borrow().is_dead(shard)
     }
 
     /// Before a run: what was spawned outside of it has announced nothing.
@@ -183,32 +245,36 @@ impl World {
         let mut any = false;
         for host in &*hosts {
             if host.shard.next_wake() == Some(Instant::START) {
-                room.wake(host.id);
+                room.wake(host.shard_id);
                 any = true;
             }
         }
         any
     }
 
-    /// Ends the programs of the hosts that a signal killed.
+    /// Drops the tasks of the programs that signals killed, and of those that have exited.
     fn bury(&self) -> Result<(), Failure> {
         loop {
-            let next = self.room.borrow_mut().dying.pop();
-            let Some(id) = next else { return Ok(()) };
-            self.shard_host(id).shard.shutdown();
+            let next = self.room.borrow_mut().dying.pop_front();
+            let Some(shard) = next else { return Ok(()) };
+            self.host_of(shard).shard.shutdown();
+            self.room.borrow_mut().shard_buried(shard);
             self.harvest()?;
         }
     }
 
-    /// Gives a host its turn.
-    fn turn(&self, id: HostId) -> Result<(), Failure> {
+    /// Gives a shard its turn.
+    fn turn(&self, id: ShardId) -> Result<(), Failure> {
         self.count_event()?;
         let shard = self.hosts.borrow()[id.index()].shard.clone();
-        if let Err(error) = shard.turn(Turn::Poll) {
+        let started = self.now();
+        if let Err(error) = during_turn(&self.room, id, || shard.turn(Turn::Poll)) {
             return Err(self.failure(FailureKind::Shard, format!("{error}\n")));
         }
         self.room.borrow_mut().turn_ended(id, shard.next_wake());
-        self.harvest()
+        self.harvest()?;
+        // Its tasks spent time, in which other things became due.
+        if self.now() > started { self.happen() } else { Ok(()) }
     }
 
     /// Looks at the foreground tasks that have ended.
@@ -218,14 +284,14 @@ impl World {
             let Some(task) = ended else { return Ok(()) };
             let kind = match task.result {
                 Ok(()) => continue,
-                Err(JoinError::Cancelled) if self.room.borrow().machine(task.host).is_dead => {
+                Err(JoinError::Cancelled) if self.is_dead(task.shard) => {
                     continue;
                 }
                 Err(JoinError::Cancelled) => FailureKind::Cancelled,
                 Err(JoinError::Panicked(_)) => FailureKind::Panic,
             };
             let error = task.result.err().map(|error| error.to_string()).unwrap_or_default();
-            let host = self.shard_host(task.host);
+            let host = self.host_of(task.shard);
             let details = format!("{}: spawned at {}: {error}\n", host.name(), task.origin);
             return Err(self.failure(kind, details));
         }
@@ -243,11 +309,19 @@ impl World {
             // A wake that nobody announced is a bug of whoever woke, but not a deadlock.
             return if self.wake_all() { Ok(()) } else { Err(self.stuck(FailureKind::Deadlock)) };
         };
-        let latest = Instant::START + self.room.borrow().config.virtual_time_max;
-        if instant > latest {
-            return Err(self.stuck(FailureKind::TimeLimit));
-        }
+        self.check_time(instant)?;
         self.room.borrow_mut().advance_to(instant);
+        self.happen()
+    }
+
+    fn check_time(&self, instant: Instant) -> Result<(), Failure> {
+        let latest = Instant::START + self.room.borrow().config.virtual_time_max;
+        if instant > latest { Err(self.stuck(FailureKind::TimeLimit)) } else { Ok(()) }
+    }
+
+    /// Lets happen what is due.
+    fn happen(&self) -> Result<(), Failure> {
+        self.check_time(self.now())?;
         loop {
             // Bound first: a hook must find nothing borrowed.
             let step = self.room.borrow_mut().step();
@@ -255,6 +329,8 @@ impl World {
                 Step::Idle => break,
                 Step::Happened => {}
                 Step::Hook(number) => self.run_hook(number),
+                Step::Call(due) => self.run_call(due),
+                Step::Spawn(due) => self.start_process(due),
             }
             self.count_event()?;
         }
@@ -265,6 +341,34 @@ impl World {
     fn run_hook(&self, number: u32) {
         let hook = self.hooks.borrow_mut()[number as usize].take();
         hook.expect("a hook has one event")(self);
+    }
+
+    /// Runs a closure that a program offloaded: outside of all shards, as on a thread of its own.
+    fn run_call(&self, due: DueCall) {
+        let Some((handle, over)) = due.run() else { return };
+        let left = self.room.borrow_mut().job_ended(handle, over);
+        drop(left);
+    }
+
+    /// Starts a child: a shard of its own, with its program as the first task.
+    fn start_process(&self, mut due: DueSpawn) {
+        let spawn = core::mem::take(&mut *due.spawn);
+        let starting = self.room.borrow_mut().start_process(due.handle.shard, spawn);
+        let started = starting.map(|starting| {
+            let Starting { started, shard, program, setting, pipes } = starting;
+            let host = self.start(shard, |driver| driver);
+            let ending = Ending::new(&self.room, started.process());
+            let number = started.number();
+            // Detached: nobody joins it, and its end is told by `ending`.
+            drop(host.spawn(async move {
+                let process = SimProcess::new(setting, number, pipes);
+                let code = program(process.expect("a machine hands over what it just made")).await;
+                ending.exits(code);
+            }));
+            started
+        });
+        let left = self.room.borrow_mut().job_ended(due.handle, due.over(started));
+        drop(left);
     }
 
     fn count_event(&self) -> Result<(), Failure> {
@@ -279,7 +383,10 @@ impl World {
     fn report(&self) -> Report {
         let room = self.room.borrow();
         let hosts = self.hosts.borrow();
-        let killed = hosts.iter().filter(|host| room.machine(host.id).is_dead);
+        let is_killed = |host: &&Host| {
+            room.machine(host.id).is_dead && room.first_shard(host.id) == host.shard_id
+        };
+        let killed = hosts.iter().filter(is_killed);
         Report {
             at: room.now,
             seed: room.seed,
@@ -289,15 +396,16 @@ impl World {
         }
     }
 
-    /// A failure that is explained by what is alive.
+    /// A failure that is explained by what is alive, and who waits for whom.
     fn stuck(&self, kind: FailureKind) -> Failure {
-        let mut details = String::from("alive:\n");
-        for host in &*self.hosts.borrow() {
-            for line in host.shard.ledger().to_string().lines() {
-                details.push_str(&format!("  {}: {line}\n", host.name()));
-            }
+        let mut alive = Alive::default();
+        for (shard, task) in self.foreground.borrow().list() {
+            alive.add_foreground(self.host_of(shard).name(), task);
         }
-        self.failure(kind, details)
+        for host in &*self.hosts.borrow() {
+            alive.add_shard(host.name(), &host.shard.dump(), kind);
+        }
+        self.failure(kind, alive.text())
     }
 
     fn failure(&self, kind: FailureKind, mut details: String) -> Failure {

@@ -1,5 +1,6 @@
 //! Worlds with programs, through the public interface only.
 
+use core::future::ready;
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,7 +8,7 @@ use std::rc::Rc;
 use mainspring_executor::driver::{Instant, ListenOptions, Signal};
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::time::sleep;
-use mainspring_executor::{random, spawn};
+use mainspring_executor::{random, select, spawn};
 use mainspring_sim::{FailureKind, Host, World, WorldConfig, first_divergence};
 
 /// A server that gives back what it gets, until the peer ends.
@@ -80,6 +81,41 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(hashes.len(), 50, "each seed is a run of its own");
 }
 
+/// Which branch of a `select!` is looked at first is drawn, also where the world is calm, and noted.
+#[test]
+fn picks_of_a_select_are_a_matter_of_the_seed() {
+    let picks = |seed, config: WorldConfig| {
+        let world = World::new(seed, WorldConfig { record: true, ..config });
+        let picks = Rc::new(RefCell::new(Vec::new()));
+        let noted = Rc::clone(&picks);
+        world.host("picker").run(async move {
+            for _ in 0..100 {
+                let picked = select! {
+                    () = ready(()) => 0,
+                    () = ready(()) => 1,
+                    () = ready(()) => 2,
+                };
+                noted.borrow_mut().push(picked);
+            }
+        });
+        world.run().unwrap();
+        let choices = world.trace().iter().filter(|line| line.contains("choose")).count();
+        assert_eq!(choices, 100);
+        picks.take()
+    };
+    for config in [WorldConfig::calm(), WorldConfig::rough()] {
+        let mut runs: Vec<_> = (0..20).map(|seed| picks(seed, config.clone())).collect();
+        assert!((0..20).all(|seed| runs[seed] == picks(seed as u64, config.clone())));
+        for run in &runs {
+            let wins = |branch| run.iter().filter(|picked| **picked == branch).count();
+            assert!((0..3).all(|branch| wins(branch) > 10), "{run:?}");
+        }
+        runs.sort();
+        runs.dedup();
+        assert_eq!(runs.len(), 20, "each seed picks in its own way");
+    }
+}
+
 /// Recording must not change what is recorded.
 #[test]
 fn the_hash_does_not_depend_on_the_record() {
@@ -117,8 +153,11 @@ fn a_deadlock_names_who_waits_and_where() {
     assert_eq!(failure.at, Instant::START + Duration::from_secs(5));
     let text = failure.to_string();
     assert!(text.contains("seed 9"), "{text}");
-    assert_eq!(text.matches("lonely: task").count(), 2, "{text}");
+    assert!(text.contains("the run waits for task 1 of lonely\n"), "{text}");
+    assert!(text.contains("lonely: 2 tasks: 0 running, 0 ready, 2 waiting\n"), "{text}");
+    assert_eq!(text.matches("\n  task ").count(), 2, "{text}");
     assert_eq!(text.matches("tests/world.rs").count(), 2, "{text}");
+    assert_eq!(text.matches("nobody has a waker of it").count(), 2, "{text}");
     assert!(!text.contains("what happened last"), "only where it is recorded: {text}");
 }
 

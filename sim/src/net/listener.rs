@@ -9,17 +9,18 @@
 //! A connection is in the backlog from the arrival of its SYN on. (In Linux it is there one round trip later; no program
 //! can tell, but for a client that goes away in between.)
 
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
-use mainspring_executor::driver::{ListenOptions, Ready, Token};
+use mainspring_executor::driver::{Address, ListenOptions, Ready, Token};
 
 use super::{Owner, Side, State};
 use crate::choice::Label;
-use crate::event::{ConnectionId, Event, HostId};
-use crate::room::{Resource, Room};
+use crate::event::{ConnectionId, Event, HostId, ListenerId, ShardId};
+use crate::room::Room;
+use crate::tokens::{Handle, Resource, Socket};
 use crate::trace::Kind;
 
 /// The wait for the answer to the first SYN; each further one waits twice as long (RFC 6298 §2 and §5.5).
@@ -28,7 +29,10 @@ const SYN_TIMEOUT: Duration = Duration::from_secs(1);
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) address: SocketAddrV4,
+    pub(super) host: HostId,
+    pub(crate) address: Address,
+    /// Whom its edges are for.
+    pub(crate) holder: Option<Handle>,
     reuse_port: bool,
     backlog_max: usize,
     backlog: VecDeque<ConnectionId>,
@@ -36,125 +40,177 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Linux takes one more than the backlog says.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.backlog.len() > self.backlog_max
     }
 
-    fn takes(&self, ip: Ipv4Addr) -> bool {
-        self.address.ip().is_unspecified() || *self.address.ip() == ip
+    fn is_at(&self, address: SocketAddr) -> bool {
+        self.address.ip() == Some(address)
     }
 
-    fn conflicts_with(&self, ip: Ipv4Addr, reuse_port: bool) -> bool {
-        (self.takes(ip) || ip.is_unspecified()) && !(self.reuse_port && reuse_port)
+    /// Whether connections to `ip` are for this one. A listener takes one version of IP only.
+    fn takes(&self, ip: IpAddr) -> bool {
+        let own = self.address.ip().map(|address| address.ip());
+        own.is_some_and(|own| own == ip || own.is_unspecified() && own.is_ipv4() == ip.is_ipv4())
+    }
+
+    fn conflicts_with(&self, ip: IpAddr, reuse_port: bool) -> bool {
+        let own = self.address.ip().expect("who is at a port is at an IP address").ip();
+        let overlaps = self.takes(ip) || ip.is_unspecified() && ip.is_ipv4() == own.is_ipv4();
+        overlaps && !(self.reuse_port && reuse_port)
     }
 }
 
 impl Room {
     pub(crate) fn listen(
         &mut self,
-        host: HostId,
+        shard: ShardId,
+        address: &Address,
+        options: ListenOptions,
+    ) -> io::Result<Token> {
+        match address {
+            Address::Ip(ip) => self.listen_ip(shard, *ip, options),
+            Address::Unix(path) => self.listen_unix(shard, path, options),
+            Address::Unnamed => Err(ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn listen_ip(
+        &mut self,
+        shard: ShardId,
         address: SocketAddr,
         options: ListenOptions,
     ) -> io::Result<Token> {
-        let SocketAddr::V4(address) = address else {
-            return Err(ErrorKind::AddrNotAvailable.into());
-        };
-        let ip = *address.ip();
-        let is_ours = ip.is_unspecified() || ip.is_loopback() || ip == self.machine(host).ip;
-        if !is_ours {
+        let host = self.host_of(shard);
+        if !self.is_own(host, address.ip()) {
             return Err(ErrorKind::AddrNotAvailable.into());
         }
-        self.check_token_limit(host)?;
-        let address = SocketAddrV4::new(ip, self.listening_port(host, address, options)?);
-        let listener = Listener {
+        self.check_token_limit(shard, 1)?;
+        let port = self.listening_port(host, address, options)?;
+        let address = SocketAddr::new(address.ip(), port);
+        let (id, token) = self.add_listener(shard, address.into(), options)?;
+        self.machine_mut(host).sockets.listeners.entry(port).or_default().push(id);
+        self.note(shard, Kind::Listen, token.to_bits(), u64::from(port));
+        Ok(token)
+    }
+
+    /// Makes a listener at an address that is free.
+    pub(super) fn add_listener(
+        &mut self,
+        shard: ShardId,
+        address: Address,
+        options: ListenOptions,
+    ) -> io::Result<(ListenerId, Token)> {
+        let id = ListenerId::new(self.listeners.vacant_key());
+        let token = self.open_token(shard, Resource::Socket(Socket::Listener(id)))?;
+        self.listeners.insert(Listener {
+            host: self.host_of(shard),
             address,
+            holder: Some(Handle { shard, token }),
             reuse_port: options.reuse_port,
             backlog_max: options.backlog.min(self.config.backlog_max) as usize,
             backlog: VecDeque::new(),
-        };
-        let token = self.open_token(host, Resource::Listener(Box::new(listener)))?;
-        self.machine_mut(host).listeners.entry(address.port()).or_default().push(token);
-        self.note(host, Kind::Listen, token.to_bits(), u64::from(address.port()));
-        Ok(token)
+        });
+        Ok((id, token))
     }
 
     /// The port to listen on: a free one for 0.
     fn listening_port(
         &mut self,
         host: HostId,
-        address: SocketAddrV4,
+        address: SocketAddr,
         options: ListenOptions,
     ) -> io::Result<u16> {
         if address.port() == 0 {
-            let port = self.machine_mut(host).ports.take();
+            let port = self.machine_mut(host).sockets.tcp_ports.take();
             return port.ok_or(ErrorKind::AddrInUse.into());
         }
         let others = self.listeners_at(host, address.port());
-        let is_conflict = |token: &Token| {
-            self.listener(host, *token).conflicts_with(*address.ip(), options.reuse_port)
-        };
+        let is_conflict =
+            |id: &ListenerId| self.listener(*id).conflicts_with(address.ip(), options.reuse_port);
         let is_taken = match others.is_empty() {
-            true => !self.machine_mut(host).ports.take_named(address.port()),
+            true => !self.machine_mut(host).sockets.tcp_ports.take_named(address.port()),
             false => others.iter().any(is_conflict),
         };
         if is_taken { Err(ErrorKind::AddrInUse.into()) } else { Ok(address.port()) }
     }
 
-    fn listeners_at(&self, host: HostId, port: u16) -> &[Token] {
-        self.machine(host).listeners.get(&port).map_or(&[], Vec::as_slice)
+    fn listeners_at(&self, host: HostId, port: u16) -> &[ListenerId] {
+        self.machine(host).sockets.listeners.get(&port).map_or(&[], Vec::as_slice)
     }
 
-    fn listener(&self, host: HostId, token: Token) -> &Listener {
-        match &self.machine(host).table.get(token).resource {
-            Resource::Listener(listener) => listener,
-            other => panic!("{token:?} is used as a listener, but it is a {}", other.name()),
-        }
+    pub(crate) fn listener(&self, id: ListenerId) -> &Listener {
+        &self.listeners[id.index()]
     }
 
-    fn backlog(&mut self, host: HostId, token: Token) -> &mut VecDeque<ConnectionId> {
-        match &mut self.machine_mut(host).table.get_mut(token).resource {
-            Resource::Listener(listener) => &mut listener.backlog,
+    /// The listener behind a token.
+    fn listener_of(&self, shard: ShardId, token: Token) -> ListenerId {
+        match self.resource(shard, token) {
+            Resource::Socket(Socket::Listener(id)) => *id,
             other => panic!("{token:?} is used as a listener, but it is a {}", other.name()),
         }
     }
 
     pub(crate) fn accept(
         &mut self,
-        host: HostId,
+        shard: ShardId,
         listener: Token,
-    ) -> io::Result<(Token, SocketAddr)> {
+    ) -> io::Result<(Token, Address)> {
+        let listener_id = self.listener_of(shard, listener);
         // Linux takes a descriptor before it looks whether somebody waits: without one, it does not look.
-        self.check_token_limit(host)?;
-        let Some(id) = self.backlog(host, listener).front().copied() else {
-            self.perhaps_spurious(host, listener, Ready::READABLE);
+        self.check_token_limit(shard, 1)?;
+        let Some(id) = self.listener(listener_id).backlog.front().copied() else {
+            self.perhaps_spurious(shard, listener, Ready::READABLE);
             return Err(ErrorKind::WouldBlock.into());
         };
-        let token = self.open_token(host, Resource::Socket(id, Side::Server))?;
-        self.backlog(host, listener).pop_front();
-        self.connection(id).end_mut(Side::Server).owner = Owner::Program(token);
-        let peer = self.connection(id).end(Side::Client).address;
-        self.note(host, Kind::Accept, token.to_bits(), u64::from(peer.port()));
+        let token =
+            self.open_token(shard, Resource::Socket(Socket::Connection(id, Side::Server)))?;
+        self.listeners[listener_id.index()].backlog.pop_front();
+        let handle = Handle { shard, token };
+        self.connection(id).end_mut(Side::Server).owner = Owner::Program(handle);
+        let peer = self.connection(id).end(Side::Client).address.clone();
+        let port = peer.ip().map_or(0, |peer| peer.port());
+        self.note(shard, Kind::Accept, token.to_bits(), u64::from(port));
         // How it ended while nobody owned it makes its edge now, as it does when Linux adds a socket to a poller.
-        let ended = self.connection(id).ended(Side::Server);
+        let ended = self.ended(id, Side::Server);
         if !ended.is_empty() {
-            self.raise(host, token, ended);
+            self.raise(handle, ended);
         }
         Ok((token, peer))
     }
 
     /// A listener is closed: the connections that it has not handed out are reset.
-    pub(crate) fn close_listener(&mut self, host: HostId, token: Token, listener: &Listener) {
-        let port = listener.address.port();
-        let machine = self.machine_mut(host);
-        let tokens = machine.listeners.get_mut(&port).expect("a listener is at its port");
-        tokens.retain(|other| *other != token);
-        if tokens.is_empty() {
-            machine.listeners.remove(&port);
-            machine.ports.give_back(port);
+    pub(crate) fn close_listener(&mut self, id: ListenerId) {
+        let listener = self.listeners.remove(id.index());
+        match &listener.address {
+            Address::Ip(address) => self.leave_port(listener.host, id, address.port()),
+            Address::Unix(path) => self.leave_path(listener.host, id, path),
+            Address::Unnamed => unreachable!("a listener has a name"),
         }
-        for id in &listener.backlog {
-            self.close_socket(*id, Side::Server, true);
+        for connection in listener.backlog {
+            self.close_connection(connection, Side::Server, true);
         }
+    }
+
+    fn leave_port(&mut self, host: HostId, id: ListenerId, port: u16) {
+        let sockets = &mut self.machine_mut(host).sockets;
+        let ids = sockets.listeners.get_mut(&port).expect("a listener is at its port");
+        ids.retain(|other| *other != id);
+        if ids.is_empty() {
+            sockets.listeners.remove(&port);
+            sockets.tcp_ports.give_back(port);
+        }
+    }
+
+    /// A connection waits to be accepted from now on.
+    pub(super) fn enter_backlog(&mut self, listener: ListenerId, id: ConnectionId) {
+        let end = self.connection(id).end_mut(Side::Server);
+        end.owner = Owner::Backlog;
+        end.state = State::Established;
+        let listener = &mut self.listeners[listener.index()];
+        listener.backlog.push_back(id);
+        let holder = listener.holder;
+        self.raise_to(holder, Ready::READABLE);
     }
 
     /// Waits for an answer to the SYN that was just sent, or lost.
@@ -184,47 +240,43 @@ impl Room {
     pub(super) fn syn_arrived(&mut self, id: ConnectionId) -> ConnectionId {
         let end = self.connection(id).end(Side::Server);
         let host = end.host.expect("a SYN arrives at a host");
-        let SocketAddr::V4(address) = end.address else { unreachable!("the room has no IPv6") };
+        let address = end.address.ip().expect("a SYN is for an IP address");
         self.popped(id, Side::Server, Kind::Syn, u64::from(address.port()));
         let Some(listener) = self.choose_listener(host, address) else {
             let at = self.arrival(id, Side::Server);
             self.push(at, id, Event::Refusal(id));
             return id;
         };
-        if self.listener(host, listener).is_full() {
+        if self.listener(listener).is_full() {
             let attempt = self.connection(id).syn_count;
-            self.note(host, Kind::SynDropped, id.index() as u64, u64::from(attempt));
+            self.note_host(host, Kind::SynDropped, id.index() as u64, u64::from(attempt));
             self.await_syn_timer(id);
             return id;
         }
-        self.backlog(host, listener).push_back(id);
         let arrival = self.arrival(id, Side::Server);
-        let connection = self.connection(id);
-        let end = connection.end_mut(Side::Server);
-        end.owner = Owner::Backlog;
-        end.state = State::Established;
-        let at = connection.outgoing(Side::Server).in_order(arrival);
+        let at = self.connection(id).outgoing(Side::Server).in_order(arrival);
         self.push(at, id, Event::SynAck(id));
-        self.raise(host, listener, Ready::READABLE);
+        self.enter_backlog(listener, id);
         id
     }
 
     /// The listener for an address: one bound to it comes before those bound to all, as in Linux; among several of a
     /// kind it is drawn.
-    fn choose_listener(&mut self, host: HostId, address: SocketAddrV4) -> Option<Token> {
-        let matching = |is_match: &dyn Fn(&Listener) -> bool| -> Vec<Token> {
-            let tokens = self.listeners_at(host, address.port()).iter().copied();
-            tokens.filter(|token| is_match(self.listener(host, *token))).collect()
+    fn choose_listener(&mut self, host: HostId, address: SocketAddr) -> Option<ListenerId> {
+        let matching = |is_match: &dyn Fn(&Listener) -> bool| -> Vec<ListenerId> {
+            let ids = self.listeners_at(host, address.port()).iter().copied();
+            ids.filter(|id| is_match(self.listener(*id))).collect()
         };
-        let mut tokens = matching(&|listener| listener.address == address);
-        if tokens.is_empty() {
-            tokens = matching(&|listener| listener.takes(*address.ip()));
+        let mut ids = matching(&|listener| listener.is_at(address));
+        if ids.is_empty() {
+            ids = matching(&|listener| listener.takes(address.ip()));
         }
-        if tokens.is_empty() {
+        if ids.is_empty() {
             return None;
         }
-        let index = self.choices.index(Some(host), Label::Listener, tokens.len());
-        Some(tokens[index])
+        let owner = Some(self.first_shard(host));
+        let index = self.choices.index(owner, Label::Listener, ids.len());
+        Some(ids[index])
     }
 
     pub(super) fn syn_ack_arrived(&mut self, id: ConnectionId) -> ConnectionId {

@@ -1,29 +1,36 @@
-//! The network: TCP at the level of streams. Which packet exists, how long it is under way, and what it does where it
-//! arrives. It never looks at the bytes.
+//! The network: streams, be they TCP or Unix sockets, and datagrams. Which packet exists, how long it is under way, and what it does
+//! where it arrives. It never looks at the bytes.
 //!
-//! `pipe` is one direction of a connection, `socket` what a host may do with an end, `listener` how connections come to
-//! be. All latencies are drawn in [`Room::delay`]: that is the place for loss, partitions and bandwidth.
+//! `pipe` is one direction of a connection, `socket` what a shard may do with an end, `listener` how connections come to
+//! be, `unix` how those of one machine do; `datagrams` is UDP. All latencies are drawn in [`Room::delay`]: that is the place for loss,
+//! partitions and bandwidth.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
+mod datagrams;
 mod listener;
+mod names;
 mod pipe;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod unix;
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use std::io::ErrorKind;
 
+pub(crate) use datagrams::{Letter, Mailbox, MailboxId};
 pub(crate) use listener::Listener;
-use mainspring_executor::driver::{Instant, Ready, Token};
+use mainspring_executor::driver::{Address, Instant, Ready};
+pub(crate) use names::Names;
 use pipe::{Pipe, SEGMENT_BYTES};
 
 use crate::choice::Label;
 use crate::config::WorldConfig;
 use crate::event::{ConnectionId, Event, HostId};
 use crate::room::Room;
+use crate::tokens::Handle;
 use crate::trace::Kind;
 
 /// Most pieces that one flight is split into.
@@ -47,9 +54,19 @@ impl Side {
     }
 }
 
+/// Whose rules a connection keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// Two kernels that learn of each other by packets.
+    Tcp,
+    /// One kernel: what one end does, the other end's calls know at once. Only bytes and edges are under way.
+    Unix,
+}
+
 /// A connection: two ends, and a pipe from each to the other.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    family: Family,
     ends: [End; 2],
     pipes: [Pipe; 2],
     /// Events in the heap that refer to this.
@@ -57,8 +74,8 @@ pub(crate) struct Connection {
     /// When the first SYN was sent, and how often one was.
     syn_sent: Instant,
     syn_count: u32,
-    /// The client's port, where it was taken for this connection.
-    ephemeral_port: u16,
+    /// The client's port, where one was taken for this connection.
+    ephemeral_port: Option<u16>,
 }
 
 impl Connection {
@@ -100,7 +117,7 @@ impl Connection {
 struct End {
     /// `None`: no such host. Packets to it vanish.
     host: Option<HostId>,
-    address: SocketAddr,
+    address: Address,
     owner: Owner,
     state: State,
     /// Why it broke; told once.
@@ -111,7 +128,9 @@ struct End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     /// A program.
-    Program(Token),
+    Program(Handle),
+    /// A program that hands it from one shard to another.
+    Detached,
     /// A listener, until it is accepted.
     Backlog,
     /// Nobody, or nobody any more: what is left is the kernel's.
@@ -137,7 +156,7 @@ impl Room {
             Some(to) => self.links.get(&(from, to)).copied().unwrap_or(self.link_span),
             None => self.link_span,
         };
-        self.choices.duration(from, Label::Latency, span)
+        self.choices.duration(self.first_shard(from), Label::Latency, span)
     }
 
     /// When a packet that leaves `side` now is at the other end.
@@ -163,12 +182,16 @@ impl Room {
         let now = self.now;
         let connection = &mut self.connections[id.index()];
         connection.event_count -= 1;
-        let host = connection.end(side).host;
-        self.trace.note(now, host, kind, id.index() as u64, number);
+        let shard = connection.end(side).host.map(|host| self.first_shard(host));
+        self.trace.note(now, shard, kind, id.index() as u64, number);
     }
 
     /// Handles an event of the network.
     pub(crate) fn handle_packet(&mut self, event: Event) {
+        if let Event::Letter(id) = event {
+            self.letter_arrived(id);
+            return;
+        }
         let id = match event {
             Event::SynTimer(id) => self.syn_timer_ran_out(id),
             Event::Syn(id) => self.syn_arrived(id),
@@ -177,7 +200,7 @@ impl Room {
             Event::Flight(id, side) => self.flight_arrived(id, side),
             Event::Ack(id, side) => self.ack_arrived(id, side),
             Event::Reset(id, side) => self.reset_arrived(id, side),
-            Event::Job(..) | Event::Spurious(..) | Event::Hook(_) => {
+            Event::Letter(_) | Event::Job(..) | Event::Spurious(..) | Event::Hook(_) => {
                 unreachable!("not of the network: {event:?}")
             }
         };
@@ -186,9 +209,8 @@ impl Room {
 
     /// Tells the program that owns an end, if one does.
     fn raise_end(&mut self, id: ConnectionId, side: Side, ready: Ready) {
-        let end = self.connections[id.index()].end(side);
-        if let (Owner::Program(token), Some(host)) = (end.owner, end.host) {
-            self.raise(host, token, ready);
+        if let Owner::Program(handle) = self.connections[id.index()].end(side).owner {
+            self.raise(handle, ready);
         }
     }
 
@@ -220,13 +242,15 @@ impl Room {
             return 1;
         }
         let host = self.connections[id.index()].end(side).host;
-        1 + self.choices.choose(host, Label::Pieces, PIECES_MAX)
+        let shard = host.map(|host| self.first_shard(host));
+        1 + self.choices.choose(shard, Label::Pieces, PIECES_MAX)
     }
 
     fn flight_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
         let receiver = sender.other();
         let connection = self.connection(id);
         let arrival = connection.outgoing(sender).land();
+        let family = connection.family;
         let end = connection.end(receiver);
         let (owner, state) = (end.owner, end.state);
         let kind = if arrival.has_fin { Kind::Fin } else { Kind::Bytes };
@@ -239,7 +263,8 @@ impl Room {
             self.send_reset(id, receiver);
             return id;
         }
-        if arrival.count > 0 {
+        // A Unix socket's bytes are the sender's until they are read.
+        if arrival.count > 0 && family == Family::Tcp {
             self.acknowledge(id, receiver);
         }
         let ready = if arrival.has_fin { finished() } else { Ready::READABLE };
@@ -306,9 +331,10 @@ impl Room {
             return id;
         }
         // Linux: after the peer's FIN, a reset means that nobody hears us; before it, that we miss something.
-        let error = match connection.incoming(receiver).is_fin_arrived() {
-            true => ErrorKind::BrokenPipe,
-            false => ErrorKind::ConnectionReset,
+        let is_late = connection.incoming(receiver).is_fin_arrived();
+        let error = match connection.family {
+            Family::Tcp if is_late => ErrorKind::BrokenPipe,
+            Family::Tcp | Family::Unix => ErrorKind::ConnectionReset,
         };
         self.break_end(id, receiver, error);
         id
@@ -341,17 +367,46 @@ impl Room {
         );
         let connection = self.connections.remove(id.index());
         let client = connection.end(Side::Client).host.expect("a client is on a host");
-        self.machine_mut(client).ports.give_back(connection.ephemeral_port);
+        if let Some(port) = connection.ephemeral_port {
+            self.machine_mut(client).sockets.tcp_ports.give_back(port);
+        }
     }
 
-    /// Which host an address names, seen from `from`; also the address that a connection to it starts from.
-    fn route(&self, from: HostId, ip: Ipv4Addr) -> (Option<HostId>, Ipv4Addr) {
+    /// Which way packets to an address take, seen from `from`.
+    fn route(&self, from: HostId, ip: IpAddr) -> Route {
+        let loopback: IpAddr = match ip {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
         // Linux takes the unspecified address for the own host.
-        if ip.is_loopback() || ip.is_unspecified() {
-            return (Some(from), Ipv4Addr::LOCALHOST);
+        if ip.is_unspecified() {
+            return Route { to: Some(from), source: loopback, target: loopback };
         }
-        (self.host_at(ip), self.machine(from).ip)
+        if ip.is_loopback() {
+            return Route { to: Some(from), source: loopback, target: ip };
+        }
+        let source = match ip {
+            IpAddr::V4(_) => self.machine(from).ip.into(),
+            IpAddr::V6(_) => self.machine(from).ip_v6.into(),
+        };
+        Route { to: self.host_at(ip), source, target: ip }
     }
+
+    /// Whether a socket of a host may be bound to an address.
+    fn is_own(&self, host: HostId, ip: IpAddr) -> bool {
+        let machine = self.machine(host);
+        ip.is_unspecified() || ip.is_loopback() || ip == machine.ip || ip == machine.ip_v6
+    }
+}
+
+/// The way that packets to an address take.
+struct Route {
+    /// `None`: nobody is there.
+    to: Option<HostId>,
+    /// The address that they come from, unless the socket is bound to another.
+    source: IpAddr,
+    /// The address that they go to.
+    target: IpAddr,
 }
 
 /// What a FIN makes possible.
@@ -364,15 +419,18 @@ fn broken() -> Ready {
     finished() | Ready::WRITABLE | Ready::BROKEN
 }
 
-/// A new connection whose SYN is about to leave.
+/// A new connection that nobody holds, and that nothing has happened to.
 fn connecting(
+    family: Family,
     config: &WorldConfig,
     now: Instant,
-    client: (HostId, SocketAddr),
-    server: (Option<HostId>, SocketAddr),
-    ephemeral_port: u16,
+    client: (HostId, Address),
+    server: (Option<HostId>, Address),
 ) -> Connection {
-    let pipe = || Pipe::new(config.send_buffer_bytes, config.recv_buffer_bytes);
+    let pipe = || match family {
+        Family::Tcp => Pipe::new(config.send_buffer_bytes, config.recv_buffer_bytes),
+        Family::Unix => Pipe::within_a_machine(config.send_buffer_bytes),
+    };
     let end = |(host, address)| End {
         host,
         address,
@@ -381,11 +439,12 @@ fn connecting(
         error: None,
     };
     Connection {
+        family,
         ends: [end((Some(client.0), client.1)), end(server)],
         pipes: [pipe(), pipe()],
         event_count: 0,
         syn_sent: now,
         syn_count: 0,
-        ephemeral_port,
+        ephemeral_port: None,
     }
 }

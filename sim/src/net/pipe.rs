@@ -10,6 +10,9 @@
 //! The bytes lie in one queue and never move; what happens to them is that positions in the stream go up. It knows
 //! neither clock nor latency.
 //!
+//! Between two machines each has a buffer of its own. Within one machine there is only the sender's, and a byte leaves it
+//! when it is read: then the window never shuts before that buffer is full.
+//!
 //! Invariant: `read ≤ arrived ≤ sent ≤ written`, `acked ≤ arrived`, `sent ≤ edge ≤ read + capacity`, and the queue holds
 //! exactly `written - read` bytes.
 
@@ -35,6 +38,7 @@ pub(crate) struct Pipe {
     advertised: u64,
     send_capacity: u64,
     recv_capacity: u64,
+    is_within_a_machine: bool,
     /// On the wire, in the order of arrival; each has one event.
     flights: VecDeque<Flight>,
     /// Acknowledgements on their way back, in the order of arrival. They have no event unless the sender waits.
@@ -99,6 +103,7 @@ impl Pipe {
             advertised: window,
             send_capacity: send_capacity as u64,
             recv_capacity: window,
+            is_within_a_machine: false,
             flights: VecDeque::new(),
             acks: VecDeque::new(),
             ack_event: false,
@@ -110,6 +115,11 @@ impl Pipe {
         }
     }
 
+    /// A pipe with one buffer for both ends.
+    pub(crate) fn within_a_machine(capacity: usize) -> Self {
+        Self { is_within_a_machine: true, ..Self::new(capacity, capacity) }
+    }
+
     // The sender's side.
 
     /// Free bytes of the send buffer.
@@ -117,11 +127,14 @@ impl Pipe {
         size(self.send_capacity - (self.written - self.acked))
     }
 
-    /// Whether the kernel would tell a poller of the free space: from a third of the buffer on, as Linux does, so
-    /// that a writer is not woken for each segment.
+    /// Whether the kernel would tell a poller of the free space, so that a writer is not woken for each segment: as in
+    /// Linux from a third of the buffer on for TCP, and three quarters for Unix sockets.
     pub(crate) fn is_worth_writing(&self) -> bool {
         let used = self.written - self.acked;
-        self.send_capacity - used >= used / 2
+        match self.is_within_a_machine {
+            true => used <= self.send_capacity / 4,
+            false => self.send_capacity - used >= used / 2,
+        }
     }
 
     /// Takes bytes into the send buffer; the caller has looked that there is space.
@@ -233,6 +246,11 @@ impl Pipe {
         }
     }
 
+    /// Whether bytes were written that nobody has read.
+    pub(crate) fn is_unread(&self) -> bool {
+        !self.dead && self.written > self.read
+    }
+
     /// The first flight lands.
     pub(crate) fn land(&mut self) -> Arrival {
         let flight = self.flights.pop_front().expect("each event of a flight has a flight");
@@ -260,9 +278,13 @@ impl Pipe {
 
     /// Whether reading has opened the window so far that the sender is told without being asked: it was at most half
     /// open, is now at least twice as wide, and wide enough for a segment (or half of a small buffer). So does Linux.
+    /// Within a machine each read is news.
     pub(crate) fn is_window_news(&self) -> bool {
         if self.dead || self.fin >= Fin::Sent {
             return false;
+        }
+        if self.is_within_a_machine {
+            return true;
         }
         let known = self.advertised - self.arrived;
         let open = self.read + self.recv_capacity - self.arrived;
@@ -276,7 +298,8 @@ impl Pipe {
         let edge = self.read + self.recv_capacity;
         self.advertised = edge;
         self.last_ack = self.last_ack.max(at);
-        self.acks.push_back(Ack { at: self.last_ack, acked: self.arrived, edge });
+        let acked = if self.is_within_a_machine { self.read } else { self.arrived };
+        self.acks.push_back(Ack { at: self.last_ack, acked, edge });
     }
 
     /// Whether nothing is on the wire.
@@ -353,9 +376,15 @@ mod tests {
     proptest! {
         /// Against a plain list of bytes: what comes out is what went in, in order, and within the bounds.
         #[test]
-        fn bytes_are_conserved(ops in proptest::collection::vec(op(), 0..300)) {
+        fn bytes_are_conserved(
+            is_within_a_machine in any::<bool>(),
+            ops in proptest::collection::vec(op(), 0..300),
+        ) {
             let (send, recv) = (50, 30);
-            let mut pipe = Pipe::new(send, recv);
+            let mut pipe = match is_within_a_machine {
+                true => Pipe::within_a_machine(send),
+                false => Pipe::new(send, recv),
+            };
             let mut model: VecDeque<u8> = VecDeque::new();
             let mut next = 0_u8;
             for op in ops {
@@ -379,20 +408,28 @@ mod tests {
                     }
                     Op::Land if !pipe.flights.is_empty() => {
                         pipe.land();
-                        pipe.acknowledge(Instant::START);
+                        if !is_within_a_machine {
+                            pipe.acknowledge(Instant::START);
+                        }
                     }
                     Op::Land => {}
                     Op::Ack => pipe.settle(Instant::START),
                 }
                 send_all(&mut pipe);
-                prop_assert!(model.len() <= send + recv);
-                prop_assert!(pipe.readable() <= recv);
+                let (most, most_readable) = match is_within_a_machine {
+                    true => (send, send),
+                    false => (send + recv, recv),
+                };
+                prop_assert!(model.len() <= most);
+                prop_assert!(pipe.readable() <= most_readable);
             }
             // However it stands, it can be brought to its end: no window stays shut for ever.
             for _ in 0..model.len() + 4 {
                 while !pipe.flights.is_empty() {
                     pipe.land();
-                    pipe.acknowledge(Instant::START);
+                    if !is_within_a_machine {
+                        pipe.acknowledge(Instant::START);
+                    }
                 }
                 let mut buffer = vec![0; pipe.readable()];
                 pipe.read(&mut buffer);
@@ -433,6 +470,23 @@ mod tests {
         assert!(!pipe.is_window_news());
         pipe.read(&mut [0; 1]);
         assert!(pipe.is_window_news());
+    }
+
+    #[test]
+    fn within_a_machine_the_window_never_shuts_first() {
+        let mut pipe = Pipe::within_a_machine(100);
+        pipe.write(&[0; 60]);
+        send_all(&mut pipe);
+        pipe.land();
+        pipe.read(&mut [0; 50]);
+        assert_eq!((pipe.free(), pipe.sendable()), (40, None));
+        pipe.write(&[0; 40]);
+        assert_eq!(pipe.sendable(), Some(40), "though nobody said that the first were read");
+        assert!(pipe.is_window_news());
+        pipe.acknowledge(Instant::START);
+        pipe.settle(Instant::START);
+        assert_eq!(pipe.free(), 50);
+        assert!(!pipe.is_worth_writing(), "a writer is woken when a quarter is left");
     }
 
     #[test]

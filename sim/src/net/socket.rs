@@ -1,70 +1,88 @@
 //! What a program may do with its end of a connection. Each answer is the one that Linux gives.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use std::io::{self, ErrorKind, IoSlice};
 
-use mainspring_executor::driver::{Ready, Token, Transfer};
+use mainspring_executor::driver::{Address, Ready, Token, Transfer};
 
-use super::{Owner, Side, State, connecting};
+use super::{Connection, Family, Owner, Side, State, connecting};
 use crate::choice::Label;
-use crate::event::{ConnectionId, Event, HostId};
-use crate::room::{Resource, Room};
+use crate::event::{ConnectionId, Event, ShardId};
+use crate::room::Room;
+use crate::tokens::{Handle, Resource, Socket};
 use crate::trace::{FAILED, Kind, WOULD_BLOCK};
 
 /// A short read or write happens once in so many, where it may.
 const SHORT_ONE_IN: u64 = 4;
 
 impl Room {
-    pub(crate) fn connect(&mut self, host: HostId, address: SocketAddr) -> io::Result<Token> {
-        let SocketAddr::V4(to) = address else {
-            // The room has no IPv6: there is no route.
-            return Err(ErrorKind::NetworkUnreachable.into());
-        };
-        let (server, local_ip) = self.route(host, *to.ip());
-        let remote_ip = if to.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *to.ip() };
-        self.check_token_limit(host)?;
-        let port = self.machine_mut(host).ports.take().ok_or(ErrorKind::AddrNotAvailable)?;
-        let client = (host, SocketAddr::from((local_ip, port)));
-        let server = (server, SocketAddr::from((remote_ip, to.port())));
-        let connection = connecting(&self.config, self.now, client, server, port);
+    pub(crate) fn connect(&mut self, shard: ShardId, address: &Address) -> io::Result<Token> {
+        match address {
+            Address::Ip(ip) => self.connect_ip(shard, *ip),
+            Address::Unix(path) => self.connect_unix(shard, path),
+            Address::Unnamed => Err(ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn connect_ip(&mut self, shard: ShardId, to: SocketAddr) -> io::Result<Token> {
+        let host = self.host_of(shard);
+        let route = self.route(host, to.ip());
+        self.check_token_limit(shard, 1)?;
+        let port = self.machine_mut(host).sockets.tcp_ports.take();
+        let port = port.ok_or(ErrorKind::AddrNotAvailable)?;
+        let client = (host, SocketAddr::new(route.source, port).into());
+        let server = (route.to, SocketAddr::new(route.target, to.port()).into());
+        let mut connection = connecting(Family::Tcp, &self.config, self.now, client, server);
+        connection.ephemeral_port = Some(port);
         let id = ConnectionId::new(self.connections.insert(connection));
-        let token = self.open_token(host, Resource::Socket(id, Side::Client))?;
-        self.connection(id).end_mut(Side::Client).owner = Owner::Program(token);
-        self.note(host, Kind::Connect, token.to_bits(), u64::from(to.port()));
+        let token = self.hold(shard, id, Side::Client)?;
+        self.note(shard, Kind::Connect, token.to_bits(), u64::from(to.port()));
         self.send_syn(id);
         Ok(token)
     }
 
-    pub(crate) fn connect_outcome(&mut self, host: HostId, socket: Token) -> io::Result<()> {
-        let (id, side) = self.socket(host, socket);
+    /// Gives a shard an end of a connection that nobody holds.
+    pub(super) fn hold(
+        &mut self,
+        shard: ShardId,
+        id: ConnectionId,
+        side: Side,
+    ) -> io::Result<Token> {
+        let token = self.open_token(shard, Resource::Socket(Socket::Connection(id, side)))?;
+        self.connection(id).end_mut(side).owner = Owner::Program(Handle { shard, token });
+        Ok(token)
+    }
+
+    pub(crate) fn connect_outcome(&mut self, shard: ShardId, socket: Token) -> io::Result<()> {
+        let (id, side) = self.socket(shard, socket);
         let end = self.connection(id).end_mut(side);
         let outcome = match end.state {
             State::Connecting => Err(ErrorKind::WouldBlock),
             State::Established => Ok(()),
             State::Over => Err(end.error.take().unwrap_or(ErrorKind::NotConnected)),
         };
-        self.note(host, Kind::ConnectOutcome, socket.to_bits(), u64::from(outcome.is_err()));
+        self.note(shard, Kind::ConnectOutcome, socket.to_bits(), u64::from(outcome.is_err()));
         outcome.map_err(io::Error::from)
     }
 
     pub(crate) fn read(
         &mut self,
-        host: HostId,
+        shard: ShardId,
         socket: Token,
         buffer: &mut [u8],
     ) -> io::Result<Transfer> {
         assert!(!buffer.is_empty(), "a read of nothing says nothing: it would look like a FIN");
-        let (id, side) = self.socket(host, socket);
-        let read = self.try_read(host, id, side, buffer);
+        let (id, side) = self.socket(shard, socket);
+        let read = self.try_read(shard, id, side, buffer);
         if matches!(read, Err(ErrorKind::WouldBlock)) {
-            self.perhaps_spurious(host, socket, Ready::READABLE);
+            self.perhaps_spurious(shard, socket, Ready::READABLE);
         }
-        self.moved(host, Kind::Read, socket, read)
+        self.moved(shard, Kind::Read, socket, read)
     }
 
     fn try_read(
         &mut self,
-        host: HostId,
+        shard: ShardId,
         id: ConnectionId,
         side: Side,
         buffer: &mut [u8],
@@ -75,7 +93,7 @@ impl Room {
         }
         let mut count = readable.min(buffer.len());
         if self.config.short_reads {
-            count = self.shortened(host, Label::ShortRead, count);
+            count = self.shortened(shard, Label::ShortRead, count);
         }
         let connection = self.connection(id);
         let is_established = connection.end(side).state == State::Established;
@@ -88,12 +106,15 @@ impl Room {
         Ok(Transfer { count, exhausted })
     }
 
-    /// What a read says when there are no bytes: a FIN hides a later reset, a reset is told once, and is a FIN then.
+    /// What a read says when there are no bytes: a reset is told once, and is a FIN then. Where two kernels are apart, a
+    /// FIN hides a later reset.
     fn read_nothing(&mut self, id: ConnectionId, side: Side) -> Result<Transfer, ErrorKind> {
         let connection = self.connection(id);
         let fin = Transfer { count: 0, exhausted: false };
         if connection.incoming(side).is_fin_arrived() {
-            return Ok(fin);
+            let is_hidden = connection.family == Family::Tcp;
+            let error = connection.end_mut(side).error.take_if(|_| !is_hidden);
+            return error.map_or(Ok(fin), Err);
         }
         let end = connection.end_mut(side);
         match (end.state, end.error.take()) {
@@ -108,40 +129,32 @@ impl Room {
 
     pub(crate) fn write(
         &mut self,
-        host: HostId,
+        shard: ShardId,
         socket: Token,
         buffers: &[IoSlice<'_>],
     ) -> io::Result<Transfer> {
-        let (id, side) = self.socket(host, socket);
-        let written = self.try_write(host, id, side, buffers);
+        let (id, side) = self.socket(shard, socket);
+        let written = self.try_write(shard, id, side, buffers);
         if matches!(written, Err(ErrorKind::WouldBlock)) {
-            self.perhaps_spurious(host, socket, Ready::WRITABLE);
+            self.perhaps_spurious(shard, socket, Ready::WRITABLE);
         }
-        self.moved(host, Kind::Write, socket, written)
+        self.moved(shard, Kind::Write, socket, written)
     }
 
     fn try_write(
         &mut self,
-        host: HostId,
+        shard: ShardId,
         id: ConnectionId,
         side: Side,
         buffers: &[IoSlice<'_>],
     ) -> Result<Transfer, ErrorKind> {
-        let connection = self.connection(id);
-        let has_ended = connection.outgoing(side).is_fin_queued();
-        let end = connection.end_mut(side);
-        match end.state {
-            State::Connecting => return Err(ErrorKind::WouldBlock),
-            State::Over => return Err(end.error.take().unwrap_or(ErrorKind::BrokenPipe)),
-            State::Established if has_ended => return Err(ErrorKind::BrokenPipe),
-            State::Established => {}
-        }
+        self.connection(id).check_writable(side)?;
         self.settle(id, side);
         let wanted = buffers.iter().map(|buffer| buffer.len()).sum::<usize>();
         assert!(wanted > 0, "a write has something to write");
         let mut count = wanted.min(self.connection(id).outgoing(side).free());
         if self.config.short_writes && count > 0 {
-            count = self.shortened(host, Label::ShortWrite, count);
+            count = self.shortened(shard, Label::ShortWrite, count);
         }
         let pipe = self.connection(id).outgoing(side);
         let mut left = count;
@@ -159,9 +172,9 @@ impl Room {
     }
 
     /// All of `count`, or sometimes less; never nothing.
-    fn shortened(&mut self, host: HostId, label: Label, count: usize) -> usize {
-        match self.choices.chance(Some(host), label, SHORT_ONE_IN) {
-            true => count - self.choices.index(Some(host), label, count),
+    fn shortened(&mut self, shard: ShardId, label: Label, count: usize) -> usize {
+        match self.choices.chance(Some(shard), label, SHORT_ONE_IN) {
+            true => count - self.choices.index(Some(shard), label, count),
             false => count,
         }
     }
@@ -169,7 +182,7 @@ impl Room {
     /// Notes the outcome of a read or write.
     fn moved(
         &mut self,
-        host: HostId,
+        shard: ShardId,
         kind: Kind,
         socket: Token,
         outcome: Result<Transfer, ErrorKind>,
@@ -179,37 +192,46 @@ impl Room {
             Err(ErrorKind::WouldBlock) => WOULD_BLOCK,
             Err(_) => FAILED,
         };
-        self.note(host, kind, socket.to_bits(), number);
+        self.note(shard, kind, socket.to_bits(), number);
         outcome.map_err(io::Error::from)
     }
 
-    pub(crate) fn shutdown_write(&mut self, host: HostId, socket: Token) -> io::Result<()> {
-        let (id, side) = self.socket(host, socket);
+    pub(crate) fn shutdown_write(&mut self, shard: ShardId, socket: Token) -> io::Result<()> {
+        let (id, side) = self.socket(shard, socket);
         let connection = self.connection(id);
-        // Both FINs have arrived: nothing is left to shut. (Linux also waits for the acknowledgement of the second.)
-        let is_connected =
-            connection.end(side).state == State::Established && !connection.is_finished();
-        if is_connected {
+        let is_established = connection.end(side).state == State::Established;
+        // Both FINs have arrived: nothing is left to shut. (Linux also waits for the acknowledgement of the second.) A
+        // Unix socket does not look.
+        let is_connected = match connection.family {
+            Family::Tcp => is_established && !connection.is_finished(),
+            Family::Unix => true,
+        };
+        if is_established && is_connected {
             connection.outgoing(side).queue_fin();
             self.settle(id, side);
             self.arm_ack(id, side);
         }
-        self.note(host, Kind::ShutdownWrite, socket.to_bits(), u64::from(!is_connected));
+        self.note(shard, Kind::ShutdownWrite, socket.to_bits(), u64::from(!is_connected));
         if is_connected { Ok(()) } else { Err(ErrorKind::NotConnected.into()) }
     }
 
+    /// Nothing of it is simulated: here what is written leaves at once, as it does with the option on.
+    pub(crate) fn set_nodelay(&mut self, shard: ShardId, socket: Token, is_on: bool) {
+        let (id, _) = self.socket(shard, socket);
+        assert!(self.connection(id).family == Family::Tcp, "a Unix socket has no such option");
+        self.note(shard, Kind::SetNodelay, socket.to_bits(), u64::from(is_on));
+    }
+
     /// The program that owned an end is done with it.
-    pub(crate) fn close_socket(&mut self, id: ConnectionId, side: Side, is_abort: bool) {
+    pub(crate) fn close_connection(&mut self, id: ConnectionId, side: Side, is_abort: bool) {
         let connection = self.connection(id);
+        let is_reset = connection.is_reset_by_close(side, is_abort);
         connection.end_mut(side).owner = Owner::Nobody;
-        let is_unread = connection.incoming(side).readable() > 0;
         match connection.end(side).state {
             // The SYN is out, or its timer runs: whoever comes back with an answer finds nobody.
             State::Connecting => {}
             State::Over => connection.incoming(side).discard(),
-            State::Established if (is_abort || is_unread) && !connection.is_finished() => {
-                self.send_reset(id, side);
-            }
+            State::Established if is_reset => self.send_reset(id, side),
             State::Established => {
                 connection.outgoing(side).queue_fin();
                 self.settle(id, side);
@@ -220,11 +242,26 @@ impl Room {
     }
 
     /// The connection behind a token.
-    fn socket(&self, host: HostId, socket: Token) -> (ConnectionId, Side) {
-        match &self.machine(host).table.get(socket).resource {
-            Resource::Socket(id, side) => (*id, *side),
+    fn socket(&self, shard: ShardId, socket: Token) -> (ConnectionId, Side) {
+        match self.resource(shard, socket) {
+            Resource::Socket(Socket::Connection(id, side)) => (*id, *side),
             other => panic!("{socket:?} is used as a connection, but it is a {}", other.name()),
         }
+    }
+
+    /// Another shard holds an end, or none does for a while.
+    pub(crate) fn set_connection_holder(
+        &mut self,
+        id: ConnectionId,
+        side: Side,
+        holder: Option<Handle>,
+    ) {
+        self.connection(id).end_mut(side).owner = holder.map_or(Owner::Detached, Owner::Program);
+    }
+
+    /// The edges that tell the end at `side` that the other has ended.
+    pub(crate) fn ended(&mut self, id: ConnectionId, side: Side) -> Ready {
+        self.connection(id).ended(side)
     }
 
     /// Whether the handshake of an end is still under way.
@@ -233,8 +270,8 @@ impl Room {
     }
 
     /// The address of an end.
-    pub(crate) fn socket_address(&self, id: ConnectionId, side: Side) -> SocketAddr {
-        self.connections[id.index()].end(side).address
+    pub(crate) fn end_address(&self, id: ConnectionId, side: Side) -> &Address {
+        &self.connections[id.index()].end(side).address
     }
 
     pub(super) fn send_syn(&mut self, id: ConnectionId) {
@@ -247,5 +284,39 @@ impl Room {
         }
         let at = self.arrival(id, Side::Client);
         self.push(at, id, Event::Syn(id));
+    }
+}
+
+impl Connection {
+    /// Whether the end at `side` may write.
+    fn check_writable(&mut self, side: Side) -> Result<(), ErrorKind> {
+        let has_ended = self.outgoing(side).is_fin_queued();
+        let is_peer_gone = self.end(side.other()).owner == Owner::Nobody;
+        let family = self.family;
+        let end = self.end_mut(side);
+        match (end.state, family) {
+            (State::Connecting, _) => Err(ErrorKind::WouldBlock),
+            (State::Established, _) if has_ended => Err(ErrorKind::BrokenPipe),
+            (State::Established, Family::Unix) if is_peer_gone => Err(ErrorKind::BrokenPipe),
+            (State::Established, _) => Ok(()),
+            (State::Over, Family::Tcp) => Err(end.error.take().unwrap_or(ErrorKind::BrokenPipe)),
+            // What broke it is told to who reads.
+            (State::Over, Family::Unix) => Err(ErrorKind::BrokenPipe),
+        }
+    }
+
+    /// Whether the peer is told of a reset, and not of a FIN, when the end at `side` is closed.
+    fn is_reset_by_close(&mut self, side: Side, is_abort: bool) -> bool {
+        match self.family {
+            Family::Tcp => {
+                let is_lost = is_abort || self.incoming(side).readable() > 0;
+                is_lost && !self.is_finished()
+            }
+            // A peer that was never accepted has talked to nobody. What one that was has written is here as soon as
+            // it is written; there is nothing that an abort could drop.
+            Family::Unix => {
+                self.end(side).owner == Owner::Backlog || self.incoming(side).is_unread()
+            }
+        }
     }
 }
