@@ -6,19 +6,23 @@
 
 use core::net::SocketAddr;
 use core::num::NonZeroUsize;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::Parser;
 use futures::stream;
-use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
-use mainspring::{Body, IntoResponse, Request, Response, Server, Shutdown};
+use mainspring::{Body, IntoResponse, MediaType, Request, Response, Server, Shutdown};
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::TcpListener;
 use mainspring_executor::os::{reserve_address, run_shards};
 use mainspring_executor::time::sleep;
+
+/// As the peers of the benchmark have it: without a charset.
+const PLAIN: MediaType = MediaType::new("text/plain");
 
 /// Serves the routes of the playground.
 #[derive(Parser)]
@@ -34,30 +38,37 @@ struct Args {
 fn main() -> io::Result<()> {
     let args = Args::parse();
     let address = reserve_address(args.listen)?;
-    println!("the playground listens on http://{address}");
     let reuse_port = args.workers.get() > 1;
-    let outputs = run_shards(args.workers, |_| async move {
-        let options = ListenOptions { reuse_port, ..ListenOptions::default() };
-        let listener = TcpListener::bind(address, options)?;
-        let shutdown = Shutdown::on_signals()?;
-        Server::new(play).serve(vec![listener], shutdown).await;
-        Ok(())
+    let still_to_listen = Arc::new(AtomicUsize::new(args.workers.get()));
+    let outputs = run_shards(args.workers, |_| {
+        let still_to_listen = Arc::clone(&still_to_listen);
+        async move {
+            let options = ListenOptions { reuse_port, ..ListenOptions::default() };
+            let listener = TcpListener::bind(address, options)?;
+            let shutdown = Shutdown::on_signals()?;
+            // The last one says so: whoever reads it may connect, and send signals.
+            if still_to_listen.fetch_sub(1, Ordering::Relaxed) == 1 {
+                println!("the playground listens on http://{address}");
+            }
+            Server::new(play).serve(vec![listener], shutdown).await;
+            Ok(())
+        }
     });
     outputs.into_iter().try_for_each(|output| output?)
 }
 
 /// All routes.
 async fn play(request: Request) -> Response {
-    let path = request.uri().path();
+    let path = request.path();
     let (first, rest) = match path[1..].split_once('/') {
         Some((first, rest)) => (first, Some(rest)),
         None => (&path[1..], None),
     };
     match (request.method(), first, rest) {
-        (&Method::GET | &Method::HEAD, "plaintext", None) => typed("text/plain", "Hello, World!"),
+        (&Method::GET | &Method::HEAD, "plaintext", None) => typed(PLAIN, "Hello, World!"),
         (&Method::GET | &Method::HEAD, "json", None) => {
             let message = serde_json::json!({ "message": "Hello, World!" });
-            typed("application/json", message.to_string())
+            typed(MediaType::JSON, message.to_string())
         }
         // The body of the request becomes that of the response, piece by piece.
         (&Method::POST, "echo", None) => Response::new(request.into_body().into()),
@@ -81,9 +92,6 @@ async fn play(request: Request) -> Response {
     }
 }
 
-fn typed(content_type: &'static str, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    let value = http::HeaderValue::from_static(content_type);
-    response.headers_mut().insert(CONTENT_TYPE, value);
-    response
+fn typed(media_type: MediaType, body: impl Into<Body>) -> Response {
+    Response::new(body.into().with_media_type(media_type))
 }

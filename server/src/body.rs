@@ -14,6 +14,8 @@ use pin_project_lite::pin_project;
 
 use crate::http1::{self, BodyLength};
 use crate::link::Link;
+use crate::upgrade::OnUpgrade;
+use crate::{MediaType, Problem, RequestId};
 
 /// Any error of a body that a handler made.
 pub(crate) type BoxError = Box<dyn core::error::Error + Send + Sync>;
@@ -139,21 +141,70 @@ impl fmt::Debug for Incoming {
 }
 
 /// The body of a response.
+///
+/// It may know what kind of content it is: that is the `Content-Type` where the response has none.
 pub struct Body {
     kind: Kind,
+    media_type: Option<MediaType>,
 }
 
 enum Kind {
     Full(Bytes),
     Incoming(Incoming),
     Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError>>>),
+    /// Rendered when it is known for which request.
+    Problem(Box<Problem>),
+    /// None at all: the connection is used for something else.
+    Upgrade(OnUpgrade),
 }
 
 impl Body {
+    const fn of(kind: Kind) -> Self {
+        Self { kind, media_type: None }
+    }
+
+    /// The same of that media type.
+    #[must_use]
+    pub fn with_media_type(mut self, media_type: MediaType) -> Self {
+        self.media_type = Some(media_type);
+        self
+    }
+
+    /// What kind of content it is, as far as it knows.
+    #[must_use]
+    pub fn media_type(&self) -> Option<MediaType> {
+        self.media_type
+    }
+
     /// A body of no bytes.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { kind: Kind::Full(Bytes::new()) }
+        Self::of(Kind::Full(Bytes::new()))
+    }
+
+    pub(crate) fn problem(problem: Problem) -> Self {
+        Self::of(Kind::Problem(Box::new(problem)))
+    }
+
+    pub(crate) fn upgrade(then: OnUpgrade) -> Self {
+        Self::of(Kind::Upgrade(then))
+    }
+
+    /// Makes a document of a problem, which is given back, in answer to that request.
+    pub(crate) fn render_problem(&mut self, id: RequestId) -> Option<Box<Problem>> {
+        let Kind::Problem(_) = &self.kind else { return None };
+        let kind = core::mem::replace(&mut self.kind, Kind::Full(Bytes::new()));
+        let Kind::Problem(problem) = kind else { unreachable!("it is one") };
+        self.kind = Kind::Full(problem.render(Some(id)));
+        Some(problem)
+    }
+
+    /// What is to be done with the connection instead, if it is that.
+    pub(crate) fn take_upgrade(&mut self) -> Option<OnUpgrade> {
+        let Kind::Upgrade(_) = &self.kind else { return None };
+        let kind = core::mem::replace(&mut self.kind, Kind::Full(Bytes::new()));
+        let Kind::Upgrade(then) = kind else { unreachable!("it is one") };
+        Some(then)
     }
 
     /// Any body of the `http-body` crate.
@@ -161,7 +212,7 @@ impl Body {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + 'static,
     {
-        Self { kind: Kind::Boxed(Box::pin(MapError { body })) }
+        Self::of(Kind::Boxed(Box::pin(MapError { body })))
     }
 
     /// Pieces that come one by one, sent as they come. An error, or more or less than `length` bytes where it is
@@ -187,11 +238,22 @@ impl Body {
         matches!(self.kind, Kind::Full(_))
     }
 
+    /// How many bytes there are, if all of them are here.
+    pub(crate) fn full_length(&self) -> Option<usize> {
+        if let Kind::Full(bytes) = &self.kind { Some(bytes.len()) } else { None }
+    }
+
+    /// The bytes, of which all have to be here.
+    pub(crate) fn take_full(&mut self) -> Bytes {
+        let Kind::Full(bytes) = &mut self.kind else { unreachable!("asked for before") };
+        core::mem::take(bytes)
+    }
+
     /// The bytes, if all of them are here.
     pub(crate) fn into_full(self) -> Result<Bytes, Self> {
         match self.kind {
             Kind::Full(bytes) => Ok(bytes),
-            kind => Err(Self { kind }),
+            kind => Err(Self { kind, ..self }),
         }
     }
 }
@@ -211,6 +273,12 @@ impl http_body::Body for Body {
                 Pin::new(incoming).poll_frame(cx).map(|frame| Some(frame?.map_err(Into::into)))
             }
             Kind::Boxed(body) => body.as_mut().poll_frame(cx),
+            Kind::Problem(problem) => {
+                let document = problem.render(None);
+                self.kind = Kind::Full(Bytes::new());
+                Poll::Ready(Some(Ok(Frame::data(document))))
+            }
+            Kind::Upgrade(_) => Poll::Ready(None),
         }
     }
 
@@ -219,6 +287,8 @@ impl http_body::Body for Body {
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Incoming(incoming) => incoming.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
+            Kind::Problem(_) => false,
+            Kind::Upgrade(_) => true,
         }
     }
 
@@ -227,6 +297,8 @@ impl http_body::Body for Body {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(incoming) => incoming.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
+            Kind::Problem(_) => SizeHint::default(),
+            Kind::Upgrade(_) => SizeHint::with_exact(0),
         }
     }
 }
@@ -239,13 +311,13 @@ impl fmt::Debug for Body {
 
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
-        Self { kind: Kind::Incoming(incoming) }
+        Self::of(Kind::Incoming(incoming))
     }
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self { kind: Kind::Full(bytes) }
+        Self::of(Kind::Full(bytes))
     }
 }
 

@@ -27,7 +27,7 @@ Examples:
   mainspring --root ./public                  the files of a folder
   mainspring --listen 0.0.0.0:80 --workers 4  on every address, with four threads
 
-It also answers /healthz, /metrics (Prometheus) and /-/status (the page).
+It also answers /healthz, /readyz, /metrics (Prometheus) and /-/status (the page).
 SIGINT and SIGTERM drain: no new connections, what runs may end within 30 seconds.
 A second signal stops at once.";
 
@@ -49,6 +49,9 @@ pub(crate) struct ServeArgs {
     /// Threads, each with an event loop of its own [default: one for each core].
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
+    /// Seconds from the first signal to the start of the drain: /readyz says 503 meanwhile.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) lame_duck: u64,
     /// How to log, to standard error; RUST_LOG picks what (default: info).
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log: LogFormat,

@@ -17,9 +17,16 @@ pub const HEADER_COUNT_LIMIT: usize = 100;
 /// clients end a `POST` with a CRLF that nobody counted); more is a peer that has lost its place.
 pub const EMPTY_LINES_LIMIT: u8 = 2;
 
-/// Memory for the copies of the heads of one pipelined batch. A value of a request that is kept
-/// keeps all of it, so it is a page and no more.
-pub const HEAD_COPIES_BYTES_MAX: usize = 4096;
+/// Heads of requests whose memory a server keeps for the next ones, a shard: as many requests as are being handled at
+/// once on a busy one. Beyond it a head is freed.
+pub const HEADS_KEPT_MAX: usize = 256;
+
+/// Bytes of a head whose memory is kept. Most heads are below 1 KiB; the memory of a big one is freed with it.
+pub const HEAD_BYTES_KEPT_MAX: usize = 4096;
+
+/// Places for exchanges that a server keeps for the next ones, a shard: as many requests as are being handled at once on a
+/// busy one. Each is as big as the future of the handler.
+pub const EXCHANGES_KEPT_MAX: usize = 256;
 
 /// Hexadecimal digits of a chunk size: 16 digits are a whole `u64`, a 17th could only wrap it.
 pub const CHUNK_SIZE_DIGITS_LIMIT: usize = 16;

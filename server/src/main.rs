@@ -6,14 +6,15 @@ mod log;
 use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Parser;
 use mainspring::app::App;
-use mainspring::{Server, Shutdown, Summary, Telemetry};
+use mainspring::{Balance, Server, Shutdown, Summary, Telemetry, Timeouts};
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::file::File;
 use mainspring_executor::net::TcpListener;
@@ -62,9 +63,17 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
         options,
         telemetry: Telemetry::new(),
         root: args.root.clone(),
+        timeouts: Timeouts {
+            lame_duck: Duration::from_secs(args.lame_duck),
+            ..Timeouts::default()
+        },
         still_to_listen: Arc::new(AtomicUsize::new(workers.get())),
     };
-    let outputs = run_shards(workers, |_| serve_shard(plan.clone()));
+    let balance = Mutex::new(Balance::among(workers));
+    let outputs = run_shards(workers, |_| {
+        let balance = balance.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        serve_shard(plan.clone(), balance.expect("a part for each worker"))
+    });
     let mut connections_cut = 0;
     for output in outputs {
         let summary = output
@@ -86,12 +95,13 @@ struct Plan {
     options: ListenOptions,
     telemetry: Telemetry,
     root: Option<PathBuf>,
+    timeouts: Timeouts,
     /// Shards that do not listen yet.
     still_to_listen: Arc<AtomicUsize>,
 }
 
-async fn serve_shard(plan: Plan) -> io::Result<Summary> {
-    let Plan { addresses, options, telemetry, root, still_to_listen } = plan;
+async fn serve_shard(plan: Plan, balance: Balance) -> io::Result<Summary> {
+    let Plan { addresses, options, telemetry, root, timeouts, still_to_listen } = plan;
     let shutdown = Shutdown::on_signals()?;
     let listeners = addresses.iter().map(|address| TcpListener::bind(*address, options));
     let listeners = listeners.collect::<io::Result<_>>()?;
@@ -101,8 +111,9 @@ async fn serve_shard(plan: Plan) -> io::Result<Summary> {
             tracing::info!("listening on http://{address}");
         }
     }
-    let app = App::new(telemetry.clone(), root);
-    Ok(Server::new(app).telemetry(&telemetry).serve(listeners, shutdown).await)
+    let app = App::new(telemetry.clone(), root, shutdown.clone());
+    let server = Server::new(app).timeouts(timeouts).telemetry(&telemetry).balance(balance);
+    Ok(server.serve(listeners, shutdown).await)
 }
 
 /// Finds out whether an address is free before any shard starts.

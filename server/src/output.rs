@@ -2,6 +2,7 @@
 //!
 //! Invariant: bytes leave in the order in which they were added; at most one piece by reference waits at the end.
 
+use core::cell::RefCell;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
@@ -14,8 +15,11 @@ const REFERENCE_BYTES_MIN: usize = 16 * 1024;
 /// client that never reads from filling the memory.
 const COPIED_BYTES_HIGH: usize = 64 * 1024;
 
-/// Memory kept by a connection with nothing to write. More than that is given back.
+/// Memory kept for other connections when one has nothing more to write. More than that is freed.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// So many such pieces of memory are kept.
+const KEPT_MAX: usize = 256;
 
 /// The unwritten bytes of a connection.
 #[derive(Default)]
@@ -28,12 +32,15 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// The place to append to.
+    /// The place to append to, in memory of the pool where there was none.
     ///
     /// # Panics
     /// While a piece by reference waits: what is appended would overtake it. See [`Output::takes_more`].
-    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn buffer(&mut self, pool: &OutputPool) -> &mut Vec<u8> {
         assert!(self.referenced.is_empty(), "nothing overtakes a piece by reference");
+        if self.copied.capacity() == 0 {
+            self.copied = pool.0.borrow_mut().pop().unwrap_or_default();
+        }
         &mut self.copied
     }
 
@@ -77,11 +84,24 @@ impl Output {
             self.copied.clear();
             self.written = 0;
         }
-        if self.is_empty() && self.copied.capacity() > KEPT_BYTES_MAX {
-            self.copied = Vec::new();
+    }
+
+    /// Gives the memory back to the pool, if there is nothing to write: an idle connection holds none.
+    pub(crate) fn release_memory(&mut self, pool: &OutputPool) {
+        if !self.is_empty() {
+            return;
+        }
+        let memory = core::mem::take(&mut self.copied);
+        let mut kept = pool.0.borrow_mut();
+        if (1..=KEPT_BYTES_MAX).contains(&memory.capacity()) && kept.len() < KEPT_MAX {
+            kept.push(memory);
         }
     }
 }
+
+/// Memory for outputs, shared by the connections of a server.
+#[derive(Default)]
+pub(crate) struct OutputPool(RefCell<Vec<Vec<u8>>>);
 
 #[cfg(test)]
 mod tests {
@@ -105,21 +125,30 @@ mod tests {
     #[test]
     fn pieces_leave_in_order_however_short_the_writes() {
         for step in 1..12 {
-            let mut output = Output::default();
-            output.buffer().extend_from_slice(b"head ");
+            let (mut output, pool) = (Output::default(), OutputPool::default());
+            output.buffer(&pool).extend_from_slice(b"head ");
             output.refer(Bytes::from_static(b"body"));
             assert!(!output.takes_more());
             assert_eq!(drain(&mut output, step), b"head body");
-            output.buffer().extend_from_slice(b" tail");
+            output.buffer(&pool).extend_from_slice(b" tail");
             assert_eq!(drain(&mut output, step), b" tail");
         }
     }
 
     #[test]
-    fn memory_is_not_kept_after_a_big_answer() {
-        let mut output = Output::default();
-        output.buffer().extend_from_slice(&[0; 2 * KEPT_BYTES_MAX]);
-        drain(&mut output, usize::MAX);
-        assert_eq!(output.copied.capacity(), 0);
+    fn memory_goes_round_but_not_that_of_a_big_answer() {
+        let pool = OutputPool::default();
+        for (length, is_kept) in [(10, true), (2 * KEPT_BYTES_MAX, false)] {
+            let mut output = Output::default();
+            output.buffer(&pool).extend_from_slice(&vec![0; length]);
+            let memory = output.copied.as_ptr();
+            output.release_memory(&pool);
+            assert_eq!(output.copied.len(), length, "there is still something to write");
+            drain(&mut output, usize::MAX);
+            output.release_memory(&pool);
+            assert_eq!(output.copied.capacity(), 0);
+            let buffer = output.buffer(&pool);
+            assert_eq!(buffer.capacity() > 0 && buffer.as_ptr() == memory, is_kept);
+        }
     }
 }

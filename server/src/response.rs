@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue};
 
-use crate::{Body, Response};
+use crate::{Body, MediaType, Response};
 
 /// Becomes a response.
 pub trait IntoResponse {
@@ -39,21 +38,21 @@ impl IntoResponse for (StatusCode, String) {
 /// Plain text.
 impl IntoResponse for &'static str {
     fn into_response(self) -> Response {
-        with_type(HeaderValue::from_static("text/plain; charset=utf-8"), self.into())
+        Response::new(Body::from(self).with_media_type(MediaType::TEXT))
     }
 }
 
 /// Plain text.
 impl IntoResponse for String {
     fn into_response(self) -> Response {
-        with_type(HeaderValue::from_static("text/plain; charset=utf-8"), self.into())
+        Response::new(Body::from(self).with_media_type(MediaType::TEXT))
     }
 }
 
 /// Bytes of no stated type.
 impl IntoResponse for Bytes {
     fn into_response(self) -> Response {
-        with_type(HeaderValue::from_static("application/octet-stream"), self.into())
+        Response::new(Body::from(self).with_media_type(MediaType::BYTES))
     }
 }
 
@@ -65,10 +64,4 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
             Err(bad) => bad.into_response(),
         }
     }
-}
-
-fn with_type(value: HeaderValue, body: Body) -> Response {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, value);
-    response
 }

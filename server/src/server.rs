@@ -1,6 +1,5 @@
 //! `Server`: accepts connections, serves each in a task of its scope, and drains.
 
-use core::cell::Cell;
 use core::net::SocketAddr;
 use core::pin::pin;
 use core::time::Duration;
@@ -8,17 +7,19 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures::future::{FutureExt, join_all};
+use futures::future::{FutureExt, join, join_all};
 use mainspring_executor::driver::{Exhausted, ListenOptions};
 use mainspring_executor::net::TcpListener;
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::{sleep, timeout};
 use mainspring_executor::{CancelToken, Scope, Shard};
 
-use crate::admission::Admission;
-use crate::date::DateCache;
+use crate::balance::{Balance, Seating};
+use crate::context::Context;
+use crate::exchange::Exchanges;
+use crate::house::House;
 use crate::limits::{BACKLOG_SWEEP_MAX, CONNECTIONS_MAX, Limits};
-use crate::serve::{Context, serve_connection};
+use crate::peers::Peers;
 use crate::telemetry::Stats;
 use crate::timeouts::Timeouts;
 use crate::{Handler, Shutdown, Telemetry};
@@ -38,14 +39,31 @@ pub enum OnClientFin {
     Finish,
 }
 
+/// What becomes of a handler when its client goes away. [`OnClientFin`] says what counts as going.
+///
+/// It is about the handler only: nobody reads the body of a response of which nobody takes the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnDisconnect {
+    /// It is dropped, and with it all that it awaits and has spawned in the scope of its request.
+    #[default]
+    Cancel,
+    /// It goes on to its end, and its connection counts as open until then.
+    Finish,
+    /// It goes on to its end as a task of the server, for which a drain waits; its connection is closed at once.
+    Detach,
+}
+
 /// An HTTP/1.1 server with one handler for all requests.
 pub struct Server<H> {
     handler: H,
     limits: Limits,
     timeouts: Timeouts,
     connections_max: usize,
+    peer_connections_max: usize,
     on_client_fin: OnClientFin,
+    on_disconnect: OnDisconnect,
     stats: Option<Arc<Stats>>,
+    balance: Option<Balance>,
 }
 
 /// What became of the connections of a server that has ended.
@@ -63,8 +81,11 @@ impl<H: Handler> Server<H> {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             connections_max: CONNECTIONS_MAX,
+            peer_connections_max: usize::MAX,
             on_client_fin: OnClientFin::default(),
+            on_disconnect: OnDisconnect::default(),
             stats: None,
+            balance: None,
         }
     }
 
@@ -97,10 +118,31 @@ impl<H: Handler> Server<H> {
         self
     }
 
+    /// At most so many connections at once from one peer, which is an IPv4 address or an IPv6 network of 64 bits; further
+    /// ones are reset. No bound unless set, as in nginx and Envoy: behind a proxy all clients have one address. Where
+    /// several shards serve, each counts its own.
+    ///
+    /// # Panics
+    /// At zero.
+    #[must_use]
+    pub fn peer_connections_max(mut self, peer_connections_max: usize) -> Self {
+        assert!(peer_connections_max > 0, "a server without connections serves nobody");
+        self.peer_connections_max = peer_connections_max;
+        self
+    }
+
     /// What a client's FIN means for its handler.
     #[must_use]
     pub fn on_client_fin(mut self, on_client_fin: OnClientFin) -> Self {
         self.on_client_fin = on_client_fin;
+        self
+    }
+
+    /// What becomes of a handler when its client goes away; a handler may say otherwise by
+    /// [`Request::set_on_disconnect`](crate::Request::set_on_disconnect).
+    #[must_use]
+    pub fn on_disconnect(mut self, on_disconnect: OnDisconnect) -> Self {
+        self.on_disconnect = on_disconnect;
         self
     }
 
@@ -111,6 +153,13 @@ impl<H: Handler> Server<H> {
     #[must_use]
     pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
         self.stats = Some(telemetry.add_shard());
+        self
+    }
+
+    /// Shares its connections with the other servers of the [`Balance`].
+    #[must_use]
+    pub fn balance(mut self, balance: Balance) -> Self {
+        self.balance = Some(balance);
         self
     }
 
@@ -131,93 +180,77 @@ impl<H: Handler> Server<H> {
     }
 
     /// Serves until `shutdown` says otherwise: then it accepts no more, closes what is idle, gives what runs
-    /// [`Timeouts::drain`] to end, and cuts the rest. When it returns, no task and no socket of it is left; dropping
-    /// the future has the same effect at once.
+    /// [`Timeouts::drain`] to end, and cuts the rest; only what handlers have shielded it lets end. When it returns, no task
+    /// and no socket of it is left; dropping the future has the same effect at once, but for what is shielded.
     ///
     /// # Panics
-    /// Outside of a shard; without listeners.
+    /// Outside of a shard; without listeners and without a [`Balance`], by which others give it connections.
     pub async fn serve(self, listeners: Vec<TcpListener>, shutdown: Shutdown) -> Summary {
-        assert!(!listeners.is_empty(), "a server listens somewhere");
-        let admission = Admission::new(self.connections_max);
-        let drain_timeout = self.timeouts.drain;
-        let context = Rc::new(Context {
-            handler: self.handler,
+        let has_clients = !listeners.is_empty() || self.balance.is_some();
+        assert!(has_clients, "a server listens somewhere, or is given connections");
+        let Timeouts { drain: drain_timeout, lame_duck, .. } = self.timeouts;
+        let exchanges = Exchanges::new(self.handler);
+        let stats = self.stats.unwrap_or_default();
+        let house = House::new(Context {
             limits: Rc::new(self.limits),
             timeouts: self.timeouts,
+            peers: Peers::new(self.peer_connections_max),
             on_client_fin: self.on_client_fin,
-            draining: shutdown.draining().clone(),
-            lingering: Cell::new(0),
-            date: DateCache::new(),
-            stats: self.stats.unwrap_or_default(),
+            on_disconnect: self.on_disconnect,
+            ..Context::new(exchanges, shutdown.draining().clone(), stats)
         });
         let signals = Scope::new();
-        drop(signals.spawn(shutdown.clone().obey_signals()));
-        let connections = Scope::new();
-        {
-            let accepts = listeners
-                .iter()
-                .map(|listener| accept(listener, &connections, &admission, &context));
-            join_all(accepts).await;
-        }
+        drop(signals.spawn(shutdown.clone().obey_signals(lame_duck)));
+        let balance = self.balance.unwrap_or_else(Balance::alone);
+        let (seating, intake) = balance.open(self.connections_max);
+        let accepts = listeners.iter().map(|listener| accept(listener, &house, seating.clone()));
+        join(join_all(accepts), house.take_in(intake)).await;
         // Closing them resets what arrives from now on; what the backlog held was taken.
         drop(listeners);
+        let House { connections, context, .. } = &house;
         tracing::info!(connections = connections.len(), "draining: what runs may end");
-        drain(&connections, drain_timeout, shutdown.stopping()).await;
+        drain(connections, drain_timeout, shutdown.stopping()).await;
         // Those that linger have all that they were to get.
         let connections_cut = connections.len() - context.lingering.get();
         connections.cancel();
+        // What a handler has shielded ends by its own bound.
+        ended(connections).await;
         Summary { connections_cut }
     }
 }
 
 /// Accepts connections until the drain begins, and then those that wait already.
-async fn accept<H: Handler>(
-    listener: &TcpListener,
-    connections: &Scope,
-    admission: &Rc<Admission>,
-    context: &Rc<Context<H>>,
-) {
+async fn accept(listener: &TcpListener, house: &House, mut seating: Seating) {
+    let context = &house.context;
     let mut draining = context.draining.cancelled();
     let mut swept = 0;
     while swept < BACKLOG_SWEEP_MAX {
         if context.draining.is_cancelled() {
             swept += 1;
         }
-        let next = async {
-            let permit = admission.enter().await;
-            (permit, listener.accept().await)
-        };
-        // What can be accepted at once comes first, so that a drain takes what waits already.
-        let mut next = pin!(next.fuse());
-        let (permit, accepted) = futures::select_biased! {
-            next = next => next,
-            () = (&mut draining).fuse() => break,
+        let accepted = {
+            let next = async {
+                house.room(&seating).await;
+                listener.accept().await
+            };
+            // What can be accepted at once comes first, so that a drain takes what waits already.
+            let mut next = pin!(next.fuse());
+            futures::select_biased! {
+                next = next => next,
+                () = (&mut draining).fuse() => break,
+            }
         };
         match accepted {
             Ok((stream, _peer)) => {
                 context.stats.connections_accepted.add(1);
-                context.stats.connections_open.add(1);
-                let context = Rc::clone(context);
-                // The scope waits for it; its handle has nothing to say.
-                drop(connections.spawn(async move {
-                    let _permit = permit;
-                    let _open = Open(Arc::clone(&context.stats));
-                    serve_connection(stream, context).await;
-                }));
+                if let Err(error) = house.place(stream, &mut seating).await {
+                    tracing::warn!("a connection was lost on its way: {error}");
+                }
             }
             // What waits for sockets that the machine does not have cannot be taken: the drain does not wait with it.
             Err(error) if Exhausted::is(&error) && context.draining.is_cancelled() => break,
             Err(error) => pause_after(&error).await,
         }
-    }
-}
-
-/// Counts a connection as open for as long as it lives.
-struct Open(Arc<Stats>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.connections_open.sub(1);
     }
 }
 
@@ -236,16 +269,18 @@ async fn pause_after(error: &io::Error) {
 
 /// Waits for the connections, for as long as they may take.
 async fn drain(connections: &Scope, drain_timeout: Duration, stopping: &CancelToken) {
-    let ended = async {
-        while let Err(error) = connections.join().await {
-            // A connection's task catches its handler's panics: this one is ours.
-            tracing::error!("a connection ended badly: {error}");
-        }
-    };
     let mut stopping = stopping.cancelled();
-    let mut ended = pin!(timeout(drain_timeout, ended).fuse());
+    let mut ended = pin!(timeout(drain_timeout, ended(connections)).fuse());
     futures::select_biased! {
         _ = ended => {}
         () = (&mut stopping).fuse() => {}
+    }
+}
+
+/// Waits for the connections, however long they take.
+async fn ended(connections: &Scope) {
+    while let Err(error) = connections.join().await {
+        // A connection's task catches its handler's panics: this one is ours.
+        tracing::error!("a connection ended badly: {error}");
     }
 }

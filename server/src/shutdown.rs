@@ -1,16 +1,21 @@
-//! `Shutdown`: how a server is told to end, in two steps.
+//! `Shutdown`: how a server is told to end, in steps.
 
 use core::cell::Cell;
 use core::fmt;
+use core::pin::pin;
+use core::time::Duration;
 use std::io;
 use std::rc::Rc;
 
+use futures::future::FutureExt;
 use mainspring_executor::CancelToken;
 use mainspring_executor::signal::Signals;
+use mainspring_executor::time::sleep;
 
-/// Two flags for one or more servers of a shard: finish what runs, and stop now. Clones share them.
+/// Three flags for one or more servers of a shard: the end is near, finish what runs, and stop now. Clones share them.
 #[derive(Clone, Default)]
 pub struct Shutdown {
+    leaving: CancelToken,
     drain: CancelToken,
     now: CancelToken,
     signals: Rc<Cell<Option<Signals>>>,
@@ -38,29 +43,46 @@ impl Shutdown {
     }
 
     /// Turns signals into flags, if there is a subscription.
-    pub(crate) async fn obey_signals(self) {
+    pub(crate) async fn obey_signals(self, lame_duck: Duration) {
         let Some(mut signals) = self.signals.take() else { return };
-        let mut is_first = true;
-        while let Ok(signal) = signals.next().await {
-            if is_first {
-                tracing::debug!(?signal, "draining");
-                self.drain();
-            } else {
-                tracing::warn!(?signal, "stopping now");
-                self.stop_now();
+        let Ok(signal) = signals.next().await else { return };
+        tracing::debug!(?signal, "draining");
+        self.leave();
+        if lame_duck > Duration::ZERO {
+            let mut second = pin!(signals.next().fuse());
+            futures::select_biased! {
+                _ = second => self.stop_now(),
+                () = pin!(sleep(lame_duck).fuse()) => {}
             }
-            is_first = false;
         }
+        self.drain();
+        while let Ok(signal) = signals.next().await {
+            tracing::warn!(?signal, "stopping now");
+            self.stop_now();
+        }
+    }
+
+    /// False once the end is near: whoever sends requests here should send them elsewhere. For the endpoint that a load
+    /// balancer asks.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.leaving.is_cancelled()
+    }
+
+    /// Says that the end is near, and goes on serving.
+    pub fn leave(&self) {
+        self.leaving.cancel();
     }
 
     /// Asks for a drain: accept no more, close what is idle, finish what runs.
     pub fn drain(&self) {
+        self.leaving.cancel();
         self.drain.cancel();
     }
 
     /// Asks for the end, whatever still runs.
     pub fn stop_now(&self) {
-        self.drain.cancel();
+        self.drain();
         self.now.cancel();
     }
 

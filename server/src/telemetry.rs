@@ -23,6 +23,7 @@ struct ShardCounters {
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     pub(crate) connections_accepted: Counter,
+    pub(crate) connections_handed_over: Counter,
     pub(crate) connections_open: Counter,
     pub(crate) requests: Counter,
     /// By the first digit of the status, from 1 to 5.
@@ -30,6 +31,10 @@ pub(crate) struct Stats {
     pub(crate) rejections: Counter,
     pub(crate) handler_panics: Counter,
     pub(crate) handlers_cancelled: Counter,
+    pub(crate) handlers_detached: Counter,
+    pub(crate) handlers_timed_out: Counter,
+    pub(crate) upgrades: Counter,
+    pub(crate) connections_refused: Counter,
 }
 
 impl Stats {
@@ -44,12 +49,17 @@ impl Stats {
     fn snapshot(&self) -> StatsSnapshot {
         StatsSnapshot {
             connections_accepted: self.connections_accepted.load(),
+            connections_handed_over: self.connections_handed_over.load(),
             connections_open: self.connections_open.load(),
             requests: self.requests.load(),
             responses: core::array::from_fn(|class| self.responses[class].load()),
             rejections: self.rejections.load(),
             handler_panics: self.handler_panics.load(),
             handlers_cancelled: self.handlers_cancelled.load(),
+            handlers_detached: self.handlers_detached.load(),
+            handlers_timed_out: self.handlers_timed_out.load(),
+            upgrades: self.upgrades.load(),
+            connections_refused: self.connections_refused.load(),
         }
     }
 }
@@ -59,6 +69,8 @@ impl Stats {
 pub struct StatsSnapshot {
     /// Connections accepted so far.
     pub connections_accepted: u64,
+    /// Those of them that another shard serves.
+    pub connections_handed_over: u64,
     /// Connections open now.
     pub connections_open: u64,
     /// Requests whose head was good.
@@ -71,11 +83,20 @@ pub struct StatsSnapshot {
     pub handler_panics: u64,
     /// Handlers dropped because the client went away.
     pub handlers_cancelled: u64,
+    /// Handlers that went on without their connection when the client went away.
+    pub handlers_detached: u64,
+    /// Handlers dropped because they took too long.
+    pub handlers_timed_out: u64,
+    /// Connections that went over to another protocol.
+    pub upgrades: u64,
+    /// Connections closed at once because their peer had too many already.
+    pub connections_refused: u64,
 }
 
 impl StatsSnapshot {
     fn merge(&mut self, other: &Self) {
         self.connections_accepted += other.connections_accepted;
+        self.connections_handed_over += other.connections_handed_over;
         self.connections_open += other.connections_open;
         self.requests += other.requests;
         for (sum, count) in self.responses.iter_mut().zip(other.responses) {
@@ -84,6 +105,10 @@ impl StatsSnapshot {
         self.rejections += other.rejections;
         self.handler_panics += other.handler_panics;
         self.handlers_cancelled += other.handlers_cancelled;
+        self.handlers_detached += other.handlers_detached;
+        self.handlers_timed_out += other.handlers_timed_out;
+        self.upgrades += other.upgrades;
+        self.connections_refused += other.connections_refused;
     }
 }
 

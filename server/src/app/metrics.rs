@@ -2,8 +2,9 @@
 
 use core::fmt::Write;
 use core::time::Duration;
+use std::collections::BTreeMap;
 
-use mainspring_executor::{LAG_BOUNDS, MetricsSnapshot};
+use mainspring_executor::{CancelReason, HistogramSnapshot, MetricsSnapshot};
 use serde_json::json;
 
 use crate::{StatsSnapshot, Telemetry};
@@ -22,10 +23,23 @@ pub(super) fn prometheus(telemetry: &Telemetry, uptime: Duration) -> String {
 fn write_stats(text: &mut Exposition, stats: &StatsSnapshot) {
     let counters = [
         ("connections_accepted_total", "Connections accepted.", stats.connections_accepted),
+        (
+            "connections_handed_over_total",
+            "Connections that went to another shard than that which accepted them.",
+            stats.connections_handed_over,
+        ),
         ("requests_total", "Requests whose head was good.", stats.requests),
         ("requests_rejected_total", "Requests refused as malformed or slow.", stats.rejections),
         ("handler_panics_total", "Handlers or their bodies that panicked.", stats.handler_panics),
         ("handlers_cancelled_total", "Handlers whose client left.", stats.handlers_cancelled),
+        ("handlers_detached_total", "Handlers that went on alone.", stats.handlers_detached),
+        ("handlers_timed_out_total", "Handlers that took too long.", stats.handlers_timed_out),
+        ("upgrades_total", "Connections gone to another protocol.", stats.upgrades),
+        (
+            "connections_refused_total",
+            "Connections beyond what their peer may have.",
+            stats.connections_refused,
+        ),
     ];
     for (name, help, value) in counters {
         text.counter(name, help, value);
@@ -43,6 +57,11 @@ fn write_executor(text: &mut Exposition, executor: &MetricsSnapshot) {
         ("polls_total", "Polls of tasks.", executor.polls),
         ("turns_total", "Turns of the event loops.", executor.turns),
         ("panics_unjoined_total", "Panics of tasks that nobody joined.", executor.panics_unjoined),
+        ("errors_unheard_total", "Errors of tasks that nobody asked for.", executor.errors_unheard),
+        ("shields_left_total", "Sections that went on alone.", executor.shields_left),
+        ("shields_cut_total", "Sections whose time was over.", executor.shields_cut),
+        ("budget_yields_total", "Polls that ended at their budget.", executor.budget_yields),
+        ("stalls_total", "Polls that held up their shard beyond the budget.", executor.stalls),
     ];
     for (name, help, value) in counters {
         text.counter(name, help, value);
@@ -56,18 +75,40 @@ fn write_executor(text: &mut Exposition, executor: &MetricsSnapshot) {
     for (name, help, value) in gauges {
         text.gauge(name, help, value as f64);
     }
-    let help = "For how long each turn kept its thread away from new events.";
-    text.header("loop_lag_seconds", help, "histogram");
-    let mut cumulative = 0;
-    for (bound, count) in LAG_BOUNDS.iter().zip(executor.lag_buckets) {
-        cumulative += count;
-        let name = format!("loop_lag_seconds_bucket{{le=\"{}\"}}", bound.as_secs_f64());
-        text.line(&name, cumulative as f64);
+    text.header("tasks_by_state", "Tasks alive, by what they do.", "gauge");
+    for (state, count) in by_state(executor) {
+        text.line(&format!("tasks_by_state{{state=\"{state}\"}}"), count as f64);
     }
-    let all: u64 = executor.lag_buckets.iter().sum();
-    text.line("loop_lag_seconds_bucket{le=\"+Inf\"}", all as f64);
-    text.line("loop_lag_seconds_sum", executor.lag_sum.as_secs_f64());
-    text.line("loop_lag_seconds_count", all as f64);
+    text.header("tasks_cancelled_total", "Tasks that ended before they were ready.", "counter");
+    for (reason, count) in CancelReason::ALL.iter().zip(executor.cancelled) {
+        let name = format!("tasks_cancelled_total{{reason=\"{}\"}}", reason.name());
+        text.line(&name, count as f64);
+    }
+    let histograms = [
+        (
+            "loop_lag",
+            "For how long each turn kept its thread away from new events.",
+            &executor.loop_lag,
+        ),
+        (
+            "schedule_delay",
+            "For how long tasks were ready before they were polled.",
+            &executor.schedule_delay,
+        ),
+        ("poll_time", "How long polls took, of one turn in sixteen.", &executor.poll_time),
+    ];
+    for (name, help, histogram) in histograms {
+        text.histogram(&format!("{name}_seconds"), help, histogram);
+    }
+}
+
+/// How many tasks do what.
+fn by_state(executor: &MetricsSnapshot) -> [(&'static str, u64); 3] {
+    [
+        ("running", executor.tasks_running),
+        ("ready", executor.tasks_ready),
+        ("waiting", executor.tasks_waiting()),
+    ]
 }
 
 /// Metrics as they are written one below the other.
@@ -82,6 +123,19 @@ impl Exposition {
     fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.header(name, help, "gauge");
         self.line(name, value);
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &HistogramSnapshot) {
+        self.header(name, help, "histogram");
+        let mut cumulative = 0;
+        for (bucket, count) in histogram.buckets.iter().enumerate() {
+            cumulative += count;
+            let bound = HistogramSnapshot::bound(bucket).map(|bound| bound.as_secs_f64());
+            let bound = bound.map_or("+Inf".to_owned(), |bound| bound.to_string());
+            self.line(&format!("{name}_bucket{{le=\"{bound}\"}}"), cumulative as f64);
+        }
+        self.line(&format!("{name}_sum"), histogram.sum.as_secs_f64());
+        self.line(&format!("{name}_count"), cumulative as f64);
     }
 
     fn header(&mut self, name: &str, help: &str, kind: &str) {
@@ -109,6 +163,7 @@ pub(super) fn json(telemetry: &Telemetry, uptime: Duration) -> String {
         "connections": {
             "open": stats.connections_open,
             "accepted": stats.connections_accepted,
+            "handed_over": stats.connections_handed_over,
         },
         "requests": {
             "total": stats.requests,
@@ -117,17 +172,30 @@ pub(super) fn json(telemetry: &Telemetry, uptime: Duration) -> String {
             "cancelled": stats.handlers_cancelled,
         },
         "responses": stats.responses,
-        "tasks": { "live": executor.tasks_live, "spawned": executor.tasks_spawned },
+        "tasks": {
+            "live": executor.tasks_live,
+            "spawned": executor.tasks_spawned,
+            "by_state": by_state(&executor).into_iter().collect::<BTreeMap<_, _>>(),
+        },
+        "stalls": executor.stalls,
         "timers": executor.timers_armed,
         "sources": executor.sources_live,
         "polls": executor.polls,
-        "loop_lag": {
-            "last_us": executor.lag_last.as_secs_f64() * 1e6,
-            "bounds_us": LAG_BOUNDS.map(|bound| bound.as_secs_f64() * 1e6),
-            "turns": executor.lag_buckets,
-        },
+        "loop_lag": histogram_json(&executor.loop_lag),
+        "schedule_delay": histogram_json(&executor.schedule_delay),
+        "poll_time": histogram_json(&executor.poll_time),
     })
     .to_string()
+}
+
+/// A histogram for the page: the last bound is missing, for the last bucket has none.
+fn histogram_json(histogram: &HistogramSnapshot) -> serde_json::Value {
+    let bounds = (0..histogram.buckets.len()).filter_map(HistogramSnapshot::bound);
+    serde_json::json!({
+        "last_us": histogram.last.as_secs_f64() * 1e6,
+        "bounds_us": bounds.map(|bound| bound.as_secs_f64() * 1e6).collect::<Vec<_>>(),
+        "counts": histogram.buckets,
+    })
 }
 
 #[cfg(test)]
@@ -139,6 +207,8 @@ mod tests {
     fn exposition_is_well_formed() {
         let text = prometheus(&Telemetry::new(), Duration::from_millis(1500));
         assert!(text.contains("mainspring_uptime_seconds 1.5\n"));
+        assert!(text.contains("mainspring_stalls_total 0\n"));
+        assert!(text.contains("mainspring_tasks_by_state{state=\"waiting\"} 0\n"));
         let mut announced = Vec::new();
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {

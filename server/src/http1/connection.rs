@@ -2,22 +2,22 @@
 //! writes responses, and the few facts that tie them together.
 //!
 //! It keeps no bytes: what is not consumed stays with the caller, what is written goes to the
-//! caller's buffer. In a batch it keeps room for the copies of heads to come, until the input is
-//! empty. It does not know sockets, time, or handlers. The diagram is in the
+//! caller's buffer. It does not know sockets, time, or handlers. The diagram is in the
 //! documentation of the module above.
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::chunked::{ChunkedDecoder, Decoded};
-use super::copies::HeadCopies;
 use super::encode::{self, Date};
 use super::error::{Error, UsageError};
 use super::event::{Event, Phase, Step};
 use super::framing::{Asked, BodyLength, ResponseBody};
 use super::head::{self, HeadScanner, Meaning};
-use super::response::{self, ResponseHead};
+use super::head_pool::HeadPool;
+use super::request_head::{HeadParts, RequestHead};
+use super::response::{self, ResponseFields, ResponseHead};
 use super::trailers;
 use crate::limits::Limits;
 
@@ -25,10 +25,11 @@ use crate::limits::Limits;
 #[derive(Debug)]
 pub struct Connection {
     limits: Rc<Limits>,
-    copies: HeadCopies,
+    heads: Rc<HeadPool>,
     reading: Reading,
     writing: Writing,
     expectation: Expectation,
+    asks_upgrade: bool,
     asked: Asked,
     body_length: BodyLength,
     /// Nothing comes after the current response.
@@ -80,13 +81,23 @@ impl Connection {
     /// If [`Limits::check`] does.
     #[must_use]
     pub fn new(limits: Rc<Limits>) -> Self {
+        Self::with_pool(limits, Rc::default())
+    }
+
+    /// A connection that shares the memory of its heads with others.
+    ///
+    /// # Panics
+    /// If [`Limits::check`] does.
+    #[must_use]
+    pub fn with_pool(limits: Rc<Limits>, heads: Rc<HeadPool>) -> Self {
         limits.check();
         Self {
             limits,
-            copies: HeadCopies::default(),
+            heads,
             reading: Reading::Head(HeadScanner::default()),
             writing: Writing::Waiting,
             expectation: Expectation::None,
+            asks_upgrade: false,
             asked: Asked { is_head: false, version: Version::HTTP_11 },
             body_length: BodyLength::Known(0),
             close: false,
@@ -108,11 +119,6 @@ impl Connection {
     /// If bytes that were shown and not consumed are not shown again.
     pub fn next_event<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {
         match &mut self.reading {
-            // So does every wait for a request begin.
-            Reading::Head(scanner) if input.is_empty() && !scanner.has_begun() => {
-                self.copies.clear();
-                Ok(Step { consumed: 0, event: None })
-            }
             Reading::Head(_) => self.read_head(input),
             Reading::Length(_) | Reading::Chunked(_) => self.read_body(input),
             Reading::End => {
@@ -191,7 +197,7 @@ impl Connection {
         }
     }
 
-    /// Writes the head of the final response: the handler's `headers`, and what the connection
+    /// Writes the head of the final response: the handler's `fields`, and what the connection
     /// itself must say. `date` is the current date, used unless the handler has set one.
     ///
     /// A `Content-Length` of the handler is checked against `body`; with an unknown `body` it is
@@ -200,10 +206,10 @@ impl Connection {
     ///
     /// # Errors
     /// What the handler did wrong; then nothing is written, and another response may be started.
-    pub fn start_response(
+    pub fn start_response<'r>(
         &mut self,
         status: StatusCode,
-        headers: &HeaderMap,
+        fields: impl Into<ResponseFields<'r>>,
         body: BodyLength,
         date: &Date,
         out: &mut Vec<u8>,
@@ -214,11 +220,37 @@ impl Connection {
         // RFC 9110 §10.1.1: a client that was not told to continue may or may not send the body
         // after a final response. Where the next request begins is then anyone's guess.
         let close = self.close || self.expects_continue();
-        let head = ResponseHead { status, headers, body, asked: self.asked, close, date };
+        let fields = fields.into();
+        let head = ResponseHead { status, fields, body, asked: self.asked, close, date };
         let (framing, close) = response::write_head(&head, out)?;
         self.close = close;
         self.expectation = Expectation::None;
         self.writing = Writing::Body { framing, in_chunk: false };
+        Ok(())
+    }
+
+    /// True while the current request may be answered by [`upgrade`](Self::upgrade): it asks for another protocol (RFC
+    /// 9110 §7.8), and has no body.
+    #[must_use]
+    pub fn may_upgrade(&self) -> bool {
+        self.asks_upgrade && matches!(self.writing, Writing::Ready)
+    }
+
+    /// Writes 101 (Switching Protocols) with the `fields`, of which `Upgrade` must be one. It is the last that is written
+    /// here: what the peer sends behind its request belongs to the other protocol, and the connection is
+    /// [`Phase::Closed`].
+    ///
+    /// # Errors
+    /// [`UsageError::Upgrade`], or what is wrong with the fields; then nothing is written, and another response may be
+    /// started.
+    pub fn upgrade(&mut self, fields: &HeaderMap, out: &mut Vec<u8>) -> Result<(), UsageError> {
+        if !self.may_upgrade() {
+            return Err(UsageError::Upgrade);
+        }
+        response::write_upgrade(fields, out)?;
+        self.reading = Reading::Closed;
+        self.writing = Writing::Done;
+        self.close = true;
         Ok(())
     }
 
@@ -346,8 +378,7 @@ impl Connection {
             Writing::Body { .. } | Writing::Done => false,
         };
         if answers {
-            // RFC 9110 §9.3.2: no content for HEAD. `asked` is the default one as long as there is
-            // no request.
+            // RFC 9110 §9.3.2: no content for HEAD.
             encode::refusal(error, date, !self.asked.is_head, out);
         }
         self.fail(error);
@@ -388,15 +419,25 @@ impl Connection {
 
     fn read_head<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {
         let Reading::Head(scanner) = &mut self.reading else { unreachable!("a head is due") };
-        let (consumed, whole) =
-            scanner.next_head(input, &self.limits).map_err(|error| self.fail(error))?;
-        let Some(whole) = whole else { return Ok(Step { consumed, event: None }) };
-        let mut request = Request::new(());
-        let shared = self.copies.copy(whole.bytes, input.len() - consumed);
-        let meaning = head::parse(whole, &shared, &self.limits, &mut request);
-        let meaning = meaning.map_err(|error| self.fail(error))?;
-        self.begin_exchange(&request, &meaning);
-        Ok(Step { consumed, event: Some(Event::Request(request)) })
+        // So does every wait for a request begin.
+        if input.is_empty() && !scanner.has_begun() {
+            return Ok(Step { consumed: 0, event: None });
+        }
+        let mut parts = self.heads.take();
+        let read = head::read(scanner, input, &self.limits, &mut parts);
+        let (consumed, meaning) = match read {
+            Ok((consumed, Some(meaning))) => (consumed, meaning),
+            unfinished => {
+                self.heads.give_back(parts);
+                // RFC 9110 §9.3.2: the refusal has no content, either.
+                self.asked.is_head = scanner.is_head();
+                let (consumed, _) = unfinished.map_err(|error| self.fail(error))?;
+                return Ok(Step { consumed, event: None });
+            }
+        };
+        self.begin_exchange(&parts, &meaning);
+        let head = RequestHead::new(parts, Rc::clone(&self.heads));
+        Ok(Step { consumed, event: Some(Event::Request(head)) })
     }
 
     fn read_body<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, Error> {
@@ -414,7 +455,7 @@ impl Connection {
                     Decoded::Data(data) => Event::Data(data),
                     Decoded::End(trailers) => {
                         self.reading = Reading::Done;
-                        Event::End { trailers }
+                        Event::End { trailers: trailers.map(Box::new) }
                     }
                 });
                 Step { consumed, event }
@@ -429,7 +470,7 @@ impl Connection {
         Ok(step)
     }
 
-    fn begin_exchange(&mut self, request: &Request<()>, meaning: &Meaning) {
+    fn begin_exchange(&mut self, head: &HeadParts, meaning: &Meaning) {
         assert!(matches!(self.writing, Writing::Waiting), "one exchange at a time");
         self.reading = match meaning.body {
             BodyLength::Known(0) => Reading::End,
@@ -439,8 +480,8 @@ impl Connection {
         self.writing = Writing::Ready;
         self.expectation =
             if meaning.expects_continue { Expectation::Pending } else { Expectation::None };
-        self.asked =
-            Asked { is_head: *request.method() == Method::HEAD, version: request.version() };
+        self.asked = Asked { is_head: *head.method() == Method::HEAD, version: head.version() };
+        self.asks_upgrade = meaning.asks_upgrade;
         self.body_length = meaning.body;
         self.close |= !meaning.keep_alive;
     }

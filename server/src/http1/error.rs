@@ -12,6 +12,8 @@ pub enum Error {
     LineEnd,
     /// The request target is in no form that the method allows, or holds a byte that no URI holds.
     Target,
+    /// The request target is one of https, and the connection has no TLS.
+    Misdirected,
     /// The request line is longer than `request_line_bytes_max`.
     RequestLineTooLong,
     /// A version of HTTP other than 1.0 and 1.1.
@@ -78,6 +80,9 @@ impl Error {
             Self::RequestLine => (BAD, "malformed request line"),
             Self::LineEnd => (BAD, "a line does not end with CRLF"),
             Self::Target => (BAD, "malformed request target"),
+            Self::Misdirected => {
+                (StatusCode::MISDIRECTED_REQUEST, "an https target on a connection without TLS")
+            }
             Self::RequestLineTooLong => (StatusCode::URI_TOO_LONG, "request line too long"),
             Self::Version => (
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -141,6 +146,8 @@ pub enum UsageError {
     BodyTooShort,
     /// A field that must not stand in a trailer section (RFC 9110 §6.5.1).
     TrailerForbidden,
+    /// A switch to another protocol that the request does not ask for, or that names none.
+    Upgrade,
 }
 
 impl core::fmt::Display for UsageError {
@@ -155,6 +162,7 @@ impl core::fmt::Display for UsageError {
             Self::BodyTooLong => "more body than promised",
             Self::BodyTooShort => "less body than promised",
             Self::TrailerForbidden => "this field must not be a trailer",
+            Self::Upgrade => "a switch to a protocol that was not asked for or is not named",
         })
     }
 }

@@ -1,6 +1,8 @@
 //! What the protocol tells its caller: events, how far it has read, and which phase it is in.
 
-use http::{HeaderMap, Request};
+use http::HeaderMap;
+
+use super::request_head::RequestHead;
 
 /// One step of reading.
 #[derive(Debug)]
@@ -18,13 +20,13 @@ pub struct Step<'i> {
 #[derive(Debug)]
 pub enum Event<'i> {
     /// The head of a request.
-    Request(Request<()>),
+    Request(RequestHead),
     /// The next bytes of its body, never empty, borrowed from the input.
     Data(&'i [u8]),
     /// The request is complete.
     End {
         /// The fields after the last chunk. `None`: there were none.
-        trailers: Option<HeaderMap>,
+        trailers: Option<Box<HeaderMap>>,
     },
 }
 

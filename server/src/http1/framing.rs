@@ -48,6 +48,26 @@ pub(super) fn request_body_length(
     content_length: Occurrence<'_>,
     limits: &Limits,
 ) -> Result<BodyLength, Error> {
+    match announced_length(version, transfer_encoding, content_length)? {
+        Some(BodyLength::Known(length)) if length > limits.body_bytes_max => {
+            Err(Error::BodyTooLong)
+        }
+        Some(length) => Ok(length),
+        // Step 7: a request with neither field has no body. Step 8 is about responses.
+        None => Ok(BodyLength::Known(0)),
+    }
+}
+
+/// Steps 3 to 6 of RFC 9112 §6.3, the same for requests and responses: what the fields say, if they
+/// say anything.
+///
+/// # Errors
+/// What makes the end of the message doubtful.
+pub(super) fn announced_length(
+    version: Version,
+    transfer_encoding: Occurrence<'_>,
+    content_length: Occurrence<'_>,
+) -> Result<Option<BodyLength>, Error> {
     match (transfer_encoding, content_length) {
         // Step 3. RFC 9112 §6.3: both fields are an attempt at smuggling. The RFC lets a server
         // drop the length and close; we close without guessing.
@@ -61,26 +81,21 @@ pub(super) fn request_body_length(
         }
         // Step 4. RFC 9112 §6.3: a request whose final coding is not chunked has no certain end.
         (Occurrence::Repeated, _) => Err(Error::TransferEncoding),
-        (Occurrence::Once(codings), _) => chunked_only(codings).map(|()| BodyLength::Unknown),
+        (Occurrence::Once(codings), _) => chunked_only(codings).map(|()| Some(BodyLength::Unknown)),
         // Step 5. RFC 9112 §6.3: an invalid length cannot be recovered from. The RFC forgives a
         // list of equal numbers; we do not.
         (_, Occurrence::Repeated) => Err(Error::ContentLength),
         // Step 6.
         (_, Occurrence::Once(value)) => {
             let length = decimal(value).ok_or(Error::ContentLength)?;
-            if length > limits.body_bytes_max {
-                Err(Error::BodyTooLong)
-            } else {
-                Ok(BodyLength::Known(length))
-            }
+            Ok(Some(BodyLength::Known(length)))
         }
-        // Step 7: a request with neither field has no body. Step 8 is about responses.
-        (Occurrence::Absent, Occurrence::Absent) => Ok(BodyLength::Known(0)),
+        (Occurrence::Absent, Occurrence::Absent) => Ok(None),
     }
 }
 
-/// Accepts the single coding `chunked`. Unknown codings in an otherwise well-formed list are 501,
-/// all else is 400.
+/// Accepts the single coding `chunked`. Unknown codings in a well-formed list that ends with it are
+/// 501, all else is 400.
 fn chunked_only(codings: &[u8]) -> Result<(), Error> {
     if codings.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
@@ -93,6 +108,10 @@ fn chunked_only(codings: &[u8]) -> Result<(), Error> {
             return Err(Error::TransferEncoding);
         }
         chunked_seen = coding.eq_ignore_ascii_case(b"chunked");
+    }
+    // RFC 9112 §6.3: without `chunked` at the end nobody knows where the message ends, which must be 400.
+    if !chunked_seen {
+        return Err(Error::TransferEncoding);
     }
     // RFC 9112 §6.1: the answer to a coding that the server does not understand is 501.
     Err(Error::UnknownCoding)

@@ -6,7 +6,7 @@
 use core::net::Ipv6Addr;
 
 /// RFC 9110 §5.6.2: the bytes of a token (method, field name, coding, extension name).
-const TOKEN: u8 = 1;
+pub(super) const TOKEN: u8 = 1;
 
 /// Bytes of a request target: the URI characters of RFC 3986, and the few others that browsers send
 /// as they are (WHATWG URL: `[ ] ^ ` { | }`). Left out on purpose: controls and 8-bit bytes, `"`,
@@ -18,13 +18,15 @@ pub(super) const TARGET: u8 = 2;
 /// has.
 const REG_NAME: u8 = 4;
 
-/// RFC 3986 §2.1: bytes that stand for themselves, all but `%`.
+/// Bytes that mean the same wherever they stand in a target: all but `%` (RFC 3986 §2.1), and the backtick, which browsers
+/// send in a query and nobody in a path.
 pub(super) const UNESCAPED: u8 = 8;
 
 /// The classes of each byte, so that one look at a byte tells all of them.
 const CLASSES: [u8; 256] = {
     let mut classes = [UNESCAPED; 256];
     classes[b'%' as usize] = 0;
+    classes[b'`' as usize] = 0;
     let mut byte = 0u8;
     while byte < 128 {
         if byte.is_ascii_alphanumeric() {
@@ -55,6 +57,18 @@ pub(super) fn common_classes(text: &[u8]) -> u8 {
 /// True for a byte that a token may hold.
 pub(super) const fn is_token_byte(byte: u8) -> bool {
     CLASSES[byte as usize] & TOKEN != 0
+}
+
+/// The classes that four bytes have in common.
+#[inline]
+pub(super) const fn common_classes_of_four(text: [u8; 4]) -> u8 {
+    classes(text[0]) & classes(text[1]) & classes(text[2]) & classes(text[3])
+}
+
+/// The classes of a byte.
+#[inline]
+pub(super) const fn classes(byte: u8) -> u8 {
+    CLASSES[byte as usize]
 }
 
 /// True for a token: at least one byte, all of them token bytes.

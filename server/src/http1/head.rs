@@ -1,19 +1,21 @@
 //! The head of a request: found line by line, parsed when it is whole, judged here.
 //!
-//! [`HeadScanner`] sees every byte once and refuses what is wrong as early as the end of its line;
-//! of the request line it keeps what it found. [`parse`] sees only whole heads. Neither keeps bytes;
-//! the target and the field values of the finished request share one copy of its head.
+//! A head that is there as a whole and raises no doubt, as nearly all do, is read at once
+//! ([`plain_head`](super::plain_head)). All others go through
+//! [`HeadScanner`], which sees every byte once and refuses what is wrong as early as the end of its
+//! line; of the request line it keeps what it found.
 
 use core::ops::Range;
 
-use bytes::Bytes;
-use http::{Method, Request, Version};
+use http::{Method, Version};
 
 use super::error::Error;
 use super::fields;
 use super::framing::{self, BodyLength, Occurrence};
 use super::grammar;
 use super::lines::LineScanner;
+use super::plain_head;
+use super::request_head::{HeadParts, Span};
 use super::target;
 use crate::limits::{EMPTY_LINES_LIMIT, Limits};
 
@@ -22,6 +24,8 @@ pub(super) struct Meaning {
     pub(super) body: BodyLength,
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
+    /// It asks for another protocol, and no body stands in the way.
+    pub(super) asks_upgrade: bool,
 }
 
 /// Searches for the end of a head in bytes that arrive piecemeal.
@@ -30,13 +34,15 @@ pub(super) struct HeadScanner {
     lines: LineScanner,
     empty_lines: u8,
     /// Once it is whole and good.
-    request_line: Option<RequestLine>,
+    request_line: Option<Box<RequestLine>>,
+    /// Its method is HEAD, whose answers have no content.
+    is_head: bool,
 }
 
 /// A head that is whole, and whose request line is good.
-pub(super) struct WholeHead<'i> {
+struct WholeHead<'i> {
     /// All its lines, from the request line to the empty one.
-    pub(super) bytes: &'i [u8],
+    bytes: &'i [u8],
     request_line: RequestLine,
     field_count: usize,
 }
@@ -58,8 +64,13 @@ impl HeadScanner {
         self.lines.has_begun()
     }
 
+    /// True once it is known that the method is HEAD.
+    pub(super) fn is_head(&self) -> bool {
+        self.is_head
+    }
+
     /// The head at the front of `input`, if it is whole, and the bytes that are done with.
-    pub(super) fn next_head<'i>(
+    fn next_head<'i>(
         &mut self,
         input: &'i [u8],
         limits: &Limits,
@@ -69,7 +80,7 @@ impl HeadScanner {
         let Some(length) = self.scan(input, limits)? else { return Ok((skipped, None)) };
         let head = WholeHead {
             bytes: &input[..length],
-            request_line: self.request_line.take().expect("a head begins with its request line"),
+            request_line: *self.request_line.take().expect("a head begins with its request line"),
             // All lines but the first and the last.
             field_count: self.lines.line_count() - 2,
         };
@@ -123,7 +134,8 @@ impl HeadScanner {
         let window = &input[..input.len().min(limits.request_line_bytes_max)];
         match self.lines.next_line(window)? {
             Some(line) => {
-                self.request_line = Some(RequestLine::parse(line)?);
+                self.is_head = line.starts_with(b"HEAD ");
+                self.request_line = Some(Box::new(RequestLine::parse(line)?));
                 Ok(true)
             }
             None if window.len() == limits.request_line_bytes_max => Err(Error::RequestLineTooLong),
@@ -195,67 +207,81 @@ impl RequestLine {
     }
 }
 
-/// Parses a whole head, of which `shared` is a copy, into `request`, a new one: it is too big to be
-/// handed around.
-pub(super) fn parse(
-    head: WholeHead<'_>,
-    shared: &Bytes,
+/// Reads the head at the front of `input` into `parts`, which are empty: the bytes that are done with, and what it means
+/// if it is whole. `parts` are of no use if it is not.
+pub(super) fn read(
+    scanner: &mut HeadScanner,
+    input: &[u8],
     limits: &Limits,
-    request: &mut Request<()>,
-) -> Result<Meaning, Error> {
-    let WholeHead { request_line, field_count, .. } = head;
-    let RequestLine { method, target, version, length } = request_line;
-    *request.method_mut() = method;
-    *request.version_mut() = version;
-    request.headers_mut().reserve(field_count);
-    let mut fields = ProtocolFields::default();
-    fields::for_each(&shared[length..], field_count, |field| {
-        fields.note(field.name.as_bytes(), field.value)?;
-        fields::append(request.headers_mut(), field, shared)
-    })?;
-    let host = fields.host(version)?;
-    *request.uri_mut() = target::parse(shared.slice(target), host)?;
-    let body = framing::request_body_length(
-        version,
-        fields.transfer_encoding,
-        fields.content_length,
-        limits,
-    )?;
-    Ok(Meaning {
-        body,
-        keep_alive: fields.keep_alive(version),
-        expects_continue: fields.expects_continue(version)? && body != BodyLength::Known(0),
-    })
+    parts: &mut HeadParts,
+) -> Result<(usize, Option<Meaning>), Error> {
+    if !scanner.has_begun() {
+        if let Some((consumed, meaning)) = plain_head::read(input, limits, parts) {
+            return Ok((consumed, Some(meaning)));
+        }
+        parts.clear();
+    }
+    let (consumed, whole) = scanner.next_head(input, limits)?;
+    let meaning = whole.map(|head| head.read(limits, parts)).transpose()?;
+    Ok((consumed, meaning))
+}
+
+impl WholeHead<'_> {
+    /// Judges the fields, and puts all into `parts`.
+    fn read(self, limits: &Limits, parts: &mut HeadParts) -> Result<Meaning, Error> {
+        let Self { bytes, request_line, field_count } = self;
+        let RequestLine { method, target, version, length } = request_line;
+        parts.begin(method, target.clone(), version);
+        parts.set_bytes(bytes);
+        let mut fields = ProtocolFields::default();
+        fields::for_each(&bytes[length..], field_count, |field| {
+            fields.note(field.name.as_bytes(), field.value)?;
+            parts.add_field(Span::of(bytes, field.name.as_bytes()), Span::of(bytes, field.value));
+            Ok(())
+        })?;
+        let host = fields.host(version)?;
+        target::check_authority(&bytes[target], host)?;
+        fields.meaning(version, limits)
+    }
 }
 
 /// The fields that decide about framing, routing and the life of the connection.
 #[derive(Debug, Default)]
-struct ProtocolFields<'h> {
+pub(super) struct ProtocolFields<'h> {
     host: Occurrence<'h>,
     content_length: Occurrence<'h>,
     transfer_encoding: Occurrence<'h>,
     expect: Occurrence<'h>,
     close: bool,
     keep_alive: bool,
+    /// `Connection` names it; and it is there.
+    upgrade: bool,
+    has_upgrade: bool,
 }
 
 impl<'h> ProtocolFields<'h> {
-    /// Most names are told apart by their length alone.
-    fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Error> {
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host.add(value),
-            6 if name.eq_ignore_ascii_case(b"expect") => self.expect.add(value),
-            10 if name.eq_ignore_ascii_case(b"connection") => self.note_connection(value)?,
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length.add(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+    /// Most names are told apart by their length and first letter.
+    pub(super) fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Error> {
+        let Some(first) = name.first() else { return Ok(()) };
+        match (name.len(), first | 0x20) {
+            (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.host.add(value),
+            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.expect.add(value),
+            (7, b'u') if name.eq_ignore_ascii_case(b"upgrade") => self.has_upgrade = true,
+            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => {
+                self.note_connection(value)?;
+            }
+            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => {
+                self.content_length.add(value);
+            }
+            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 self.transfer_encoding.add(value);
             }
             // Servers in the CGI tradition read `_` as `-`: behind a gateway these two would be
             // framing again.
-            14 if name.eq_ignore_ascii_case(b"content_length") => {
+            (14, b'c') if name.eq_ignore_ascii_case(b"content_length") => {
                 return Err(Error::FramingDisguise);
             }
-            17 if name.eq_ignore_ascii_case(b"transfer_encoding") => {
+            (17, b't') if name.eq_ignore_ascii_case(b"transfer_encoding") => {
                 return Err(Error::FramingDisguise);
             }
             _ => {}
@@ -268,6 +294,7 @@ impl<'h> ProtocolFields<'h> {
         for option in grammar::list_elements(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
             // RFC 9110 §7.6.1: a field for all recipients must not be named here. A gateway that
             // obeyed would drop the length or the host of the message.
             if option.eq_ignore_ascii_case(b"content-length")
@@ -280,12 +307,23 @@ impl<'h> ProtocolFields<'h> {
     }
 
     /// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0.
-    fn host(&self, version: Version) -> Result<Option<&'h [u8]>, Error> {
+    pub(super) fn host(&self, version: Version) -> Result<Option<&'h [u8]>, Error> {
         match self.host {
             Occurrence::Once(host) if grammar::is_host(host) => Ok(Some(host)),
             Occurrence::Absent if version == Version::HTTP_10 => Ok(None),
             Occurrence::Absent | Occurrence::Once(_) | Occurrence::Repeated => Err(Error::Host),
         }
+    }
+
+    /// What the fields say together.
+    pub(super) fn meaning(&self, version: Version, limits: &Limits) -> Result<Meaning, Error> {
+        let (codings, length) = (self.transfer_encoding, self.content_length);
+        let body = framing::request_body_length(version, codings, length, limits)?;
+        let expects_continue = self.expects_continue(version)? && body != BodyLength::Known(0);
+        // RFC 9110 §7.8: to be ignored in HTTP/1.0. A body would have to be read before the protocol changes.
+        let asks_upgrade = self.upgrade && self.has_upgrade && version == Version::HTTP_11;
+        let asks_upgrade = asks_upgrade && body == BodyLength::Known(0);
+        Ok(Meaning { body, keep_alive: self.keep_alive(version), expects_continue, asks_upgrade })
     }
 
     /// RFC 9112 §9.3: `close` beats everything; without it 1.1 persists, and 1.0 only on request.

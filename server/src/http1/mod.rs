@@ -1,4 +1,4 @@
-//! HTTP/1.1 for a server, as a pure protocol: bytes in, events out. No I/O, no clock, no buffer of
+//! HTTP/1.1 for a server, and by [`exchange`] for a client, as a pure protocol: bytes in, events out. No I/O, no clock, no buffer of
 //! its own.
 //!
 //! [`Connection`] is all that a caller needs: show it the bytes that came
@@ -23,7 +23,7 @@
 //! let input = b"GET /hello HTTP/1.1\r\nHost: example.org\r\n\r\n";
 //! let step = connection.next_event(input)?;
 //! assert_eq!(step.consumed, input.len());
-//! assert!(matches!(step.event, Some(Event::Request(request)) if request.uri() == "/hello"));
+//! assert!(matches!(step.event, Some(Event::Request(head)) if head.path() == "/hello"));
 //!
 //! let (mut out, date) = (Vec::new(), b"Sun, 06 Nov 1994 08:49:37 GMT");
 //! let (status, headers) = (http::StatusCode::OK, http::HeaderMap::new());
@@ -39,12 +39,13 @@
 //!
 //! | RFC | | file |
 //! | --- | --- | --- |
-//! | 9112 §2.2, §3, §5; 9110 §5 | lines, request line, fields | `lines`, `head`, `fields`, `copies` |
+//! | 9112 §2.2, §3, §5; 9110 §5 | lines, request line, fields | `lines`, `head`, `plain_head`, `fields`, `request_head` |
 //! | 9112 §3.2, 9110 §7.2 | request target and `Host` | `target`, `grammar` |
 //! | 9112 §6 | where a message ends, for requests and responses | `framing` |
 //! | 9112 §7.1, 9110 §6.5 | chunked coding, trailers | `chunked`, `trailers` |
 //! | 9112 §4, 9110 §6.6 | response heads | `response`, `encode` |
 //! | 9112 §9, 9110 §10.1.1 | persistence, close, `Expect` | `connection` |
+//! | all of them, from the side of the client | requests out, responses in | [`exchange`] |
 //!
 //! Stricter than the RFCs where leniency has been abused: bare LF, a repeated `Content-Length` even
 //! of the same value, `Content-Length` next to `Transfer-Encoding`, white space in chunk lines, an
@@ -53,15 +54,18 @@
 
 mod chunked;
 mod connection;
-mod copies;
 mod encode;
 mod error;
 mod event;
+pub mod exchange;
 mod fields;
 mod framing;
 mod grammar;
 mod head;
+mod head_pool;
 mod lines;
+mod plain_head;
+mod request_head;
 mod response;
 mod target;
 mod trailers;
@@ -75,3 +79,6 @@ pub use encode::Date;
 pub use error::{Error, UsageError};
 pub use event::{Event, Phase, Step};
 pub use framing::BodyLength;
+pub use head_pool::HeadPool;
+pub use request_head::RequestHead;
+pub use response::ResponseFields;

@@ -1,8 +1,6 @@
 //! The request target: which of the four forms of RFC 9112 §3.2 it is, and whether it agrees with
 //! `Host`.
 
-use bytes::Bytes;
-use http::uri::PathAndQuery;
 use http::{Method, Uri};
 
 use super::error::Error;
@@ -25,40 +23,63 @@ pub(super) fn check(method: &Method, target: &[u8]) -> Result<(), Error> {
         // RFC 9112 §3.2.4: asterisk-form, for a server-wide OPTIONS only.
         b"*" if *method == Method::OPTIONS => {}
         // RFC 9112 §3.2.2: absolute-form; a server must accept it though only proxies get it.
-        _ if has_http_scheme(target) => {}
+        _ if has_scheme(target, b"http://") => {}
+        // RFC 9110 §7.4: what asks for TLS and comes without it is misdirected.
+        _ if has_scheme(target, b"https://") => return Err(Error::Misdirected),
         _ => return Err(Error::Target),
     }
-    let path = || target.split(|&byte| byte == b'?').next().unwrap_or_default();
-    if classes & grammar::UNESCAPED != 0 || grammar::is_percent_encoded(path()) {
+    if classes & grammar::UNESCAPED != 0 {
+        return Ok(());
+    }
+    // RFC 3986 §3.3: no path has a backtick, and `http::Uri` takes none there.
+    let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
+    if grammar::is_percent_encoded(path) && !path.contains(&b'`') {
         Ok(())
     } else {
         Err(Error::Target)
     }
 }
 
-/// Reads a target that [`check`] has let pass. `host` is a valid `Host`, or `None` in HTTP/1.0.
-pub(super) fn parse(target: Bytes, host: Option<&[u8]>) -> Result<Uri, Error> {
-    if target.starts_with(b"/") {
-        return PathAndQuery::from_maybe_shared(target).map(Uri::from).map_err(|_| Error::Target);
-    }
-    let is_absolute = target != "*";
-    let uri = Uri::from_maybe_shared(target).map_err(|_| Error::Target)?;
-    if is_absolute {
-        check_authority(&uri, host)?;
-    }
-    Ok(uri)
+/// RFC 3986 §3.1: schemes do not care about case.
+fn has_scheme(target: &[u8], scheme: &[u8]) -> bool {
+    target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
-fn has_http_scheme(target: &[u8]) -> bool {
-    [b"http://".as_slice(), b"https://"].iter().any(|scheme| {
-        target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    })
+/// The length of the target in origin-form that `text` begins with: all bytes up to the first that no target holds. `None`
+/// where a percent escape or a backtick makes it worth a closer look.
+#[inline]
+pub(super) fn length(text: &[u8]) -> Option<usize> {
+    let (mut length, mut common) = (0, grammar::UNESCAPED);
+    for four in text.as_chunks::<4>().0 {
+        let classes = grammar::common_classes_of_four(*four);
+        if classes & grammar::TARGET == 0 {
+            break;
+        }
+        common &= classes;
+        length += 4;
+    }
+    while length < text.len() {
+        let classes = grammar::classes(text[length]);
+        if classes & grammar::TARGET == 0 {
+            break;
+        }
+        common &= classes;
+        length += 1;
+    }
+    (common != 0).then_some(length)
 }
 
+/// Refuses a target in absolute-form, which [`check`] has let pass, that is at odds with `host`: a valid `Host`, or `None`
+/// in HTTP/1.0.
+///
 /// RFC 9112 §3.2.2: in absolute-form the target decides, and the client must send the same `Host`.
 /// One that does not is talking to two servers at once, so a difference is refused rather than
 /// resolved.
-fn check_authority(uri: &Uri, host: Option<&[u8]>) -> Result<(), Error> {
+pub(super) fn check_authority(target: &[u8], host: Option<&[u8]>) -> Result<(), Error> {
+    if target.starts_with(b"/") || target == b"*" {
+        return Ok(());
+    }
+    let uri = Uri::try_from(target).map_err(|_| Error::Target)?;
     let authority = uri.authority().ok_or(Error::Target)?.as_str().as_bytes();
     // RFC 9110 §4.2.4: user information in an authority is to be treated as an error; `is_host` has
     // no `@`.

@@ -47,9 +47,10 @@ const FORBIDDEN: [HeaderName; 34] = [
     header::WWW_AUTHENTICATE,
 ];
 
-/// True for a field that must not stand in a trailer section, whoever sends it.
+/// True for a field that must not stand in a trailer section, whoever sends it; also for one that imitates a framing
+/// field, which servers in the CGI tradition cannot tell from it.
 pub(super) fn is_forbidden(name: &HeaderName) -> bool {
-    FORBIDDEN.contains(name)
+    FORBIDDEN.contains(name) || matches!(name.as_str(), "content_length" | "transfer_encoding")
 }
 
 /// The trailer section at the front of `input`: its length, with the empty line, and its fields if

@@ -71,8 +71,8 @@ fn read_all(
                 seen.text.extend(data.iter().map(|&byte| char::from(byte)));
             }
             Some(Event::End { trailers }) => {
-                for (name, value) in trailers.iter().flatten() {
-                    write!(seen.text, " {name}={}", value.to_str().unwrap()).unwrap();
+                for (name, value) in trailers.as_deref().into_iter().flatten() {
+                    write!(seen.text, " {name}={}", value.as_bytes().escape_ascii()).unwrap();
                 }
                 seen.text.push('\n');
                 if !answer(connection) {

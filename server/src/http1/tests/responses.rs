@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::super::UsageError;
+use super::super::{ResponseFields, UsageError};
 use super::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -176,7 +176,6 @@ fn mistakes_of_the_handler_leave_no_trace() {
         ("connection", "keep-alive"),
         ("connection", "close, x"),
         ("keep-alive", "5"),
-        ("upgrade", "h2c"),
         ("proxy-connection", "close"),
     ] {
         check(200, &[field], Unknown, UsageError::ConnectionField);
@@ -356,4 +355,60 @@ fn draining_and_phases() {
     let length =
         after("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n").request_body_length();
     assert_eq!(length, BodyLength::Known(7));
+}
+
+const UPGRADE: &str =
+    "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: x/1\r\n\r\n";
+
+#[test]
+fn upgrades() {
+    let named = headers(&[("upgrade", "x/1"), ("sec-x", "1")]);
+    let mut connection = after(UPGRADE);
+    assert!(connection.may_upgrade());
+    let mut out = Vec::new();
+    connection.upgrade(&named, &mut out).unwrap();
+    let expected: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x/1\r\nsec-x: 1\r\nconnection: upgrade\r\n\r\n";
+    assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string());
+    assert_eq!(connection.phase(), Phase::Closed);
+    assert!(!connection.next_cycle() && !connection.may_upgrade());
+    // What follows is no HTTP.
+    let step = connection.next_event(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert!(step.consumed == 0 && step.event.is_none());
+
+    // Nothing is written by what goes wrong, and the request may still be answered.
+    for fields in [&[][..], &[("content-length", "0"), ("upgrade", "x/1")]] {
+        let mut connection = after(UPGRADE);
+        assert!(connection.upgrade(&headers(fields), &mut out).is_err());
+        assert_eq!(out, expected);
+        assert!(connection.may_upgrade());
+    }
+    for request in [
+        GET,
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n",
+        "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\n1",
+    ] {
+        let mut connection = after(request);
+        assert!(!connection.may_upgrade(), "{request}");
+        assert_eq!(connection.upgrade(&named, &mut out), Err(UsageError::Upgrade), "{request}");
+    }
+    // RFC 9110 §15.5.22: 426 names the protocol; the field is about this hop.
+    let answer = respond(GET, 426, &[("upgrade", "x/1")], BodyLength::Known(0), &[]);
+    assert!(answer.contains("upgrade=x/1") && answer.contains("connection=upgrade"), "{answer}");
+}
+
+#[test]
+fn the_type_of_a_body_yields_to_the_handlers() {
+    for (set, expected) in [(None, "text/plain"), (Some("a/b"), "a/b")] {
+        let mut connection = after(GET);
+        let fields: Vec<_> = set.into_iter().map(|value| ("content-type", value)).collect();
+        let (headers, mut out) = (headers(&fields), Vec::new());
+        let fields = ResponseFields { headers: &headers, media_type: Some("text/plain") };
+        let body = BodyLength::Known(0);
+        connection.start_response(StatusCode::OK, fields, body, DATE, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(&format!("content-type: {expected}\r\n")), "{text}");
+        assert_eq!(text.matches("content-type").count(), 1);
+    }
 }

@@ -1,0 +1,279 @@
+//! What a link receives: heads, bodies, and what is thrown away.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context as TaskContext, Poll, ready};
+
+use bytes::Bytes;
+use http_body::Frame;
+use mainspring_executor::{Instant, time};
+
+use super::{Link, buffered};
+use crate::body::BodyError;
+use crate::http1::{self, Event, Phase, RequestHead, Step};
+use crate::limits::DISCARD_BYTES_MAX;
+use crate::meter::Meter;
+
+/// What a connection has for its loop.
+pub(crate) enum Head {
+    /// A request; its body is still to be read.
+    Request(RequestHead),
+    /// Something that is none: to be answered, and the last.
+    Rejected(http1::Error),
+    /// Nothing more.
+    Closed,
+}
+
+/// Why nothing was received.
+enum ReceiveError {
+    Gone,
+    TimedOut,
+}
+
+impl Link {
+    /// Reads the next head. Before it waits for the peer, it lets the peer have all answers so far.
+    pub(crate) fn poll_head(&mut self, cx: &mut TaskContext<'_>) -> Poll<Head> {
+        loop {
+            match self.protocol.next_event(buffered(&self.stream)) {
+                Ok(Step { consumed, event: Some(Event::Request(head)) }) => {
+                    self.consume(consumed);
+                    self.begin_exchange();
+                    return Poll::Ready(Head::Request(head));
+                }
+                Ok(Step { event: Some(Event::Data(_) | Event::End { .. }), .. }) => {
+                    unreachable!("the exchange before was finished with next_cycle")
+                }
+                Ok(Step { consumed, event: None }) => self.consume(consumed),
+                Err(error) => return Poll::Ready(Head::Rejected(error)),
+            }
+            if ready!(self.poll_flush(cx)).is_err() {
+                return Poll::Ready(Head::Closed);
+            }
+            ready!(self.poll_turn(cx));
+            self.output.release_memory(&self.context.outputs);
+            match ready!(self.poll_receive_head(cx)) {
+                Ok(0) => return Poll::Ready(self.end_of_heads()),
+                Ok(_) => {}
+                Err(ReceiveError::TimedOut) if self.protocol.phase() == Phase::Head => {
+                    return Poll::Ready(Head::Rejected(http1::Error::Timeout));
+                }
+                Err(ReceiveError::TimedOut | ReceiveError::Gone) => {
+                    return Poll::Ready(Head::Closed);
+                }
+            }
+        }
+    }
+
+    fn begin_exchange(&mut self) {
+        self.head_since = None;
+        self.exchange += 1;
+        self.is_answered = false;
+        self.may_ask_on = !self.protocol.must_close();
+        self.reading.reset();
+        // Answers to earlier requests may still be on their way out: one wait, whichever answer it is for.
+        if self.writing.since().is_none() {
+            self.writing.reset();
+        }
+        self.on_disconnect = self.context.on_disconnect;
+        self.handling_until = Some(time::now() + self.context.timeouts.handler);
+    }
+
+    /// Receives bytes of a head, or ends the wait for one: at its deadline, or in a drain.
+    fn poll_receive_head(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<usize, ReceiveError>> {
+        if self.protocol.phase() == Phase::Head {
+            let since = *self.head_since.get_or_insert_with(time::now);
+            let deadline = since + self.context.timeouts.head;
+            return self.poll_receive(cx, |_| deadline);
+        }
+        let idle = self.context.timeouts.idle;
+        match self.poll_receive(cx, |wait| wait.begin() + idle) {
+            // A drain closes only what waits: bytes that are here are a request, and are served.
+            Poll::Pending => {
+                Pin::new(&mut self.draining).poll(cx).map(|()| Err(ReceiveError::Gone))
+            }
+            received => received,
+        }
+    }
+
+    /// The peer's FIN came while a head was awaited.
+    fn end_of_heads(&mut self) -> Head {
+        let leftover = buffered(&self.stream);
+        match self.protocol.end_of_input(leftover) {
+            Ok(()) | Err(http1::Error::Incomplete) => Head::Closed,
+            Err(error) => Head::Rejected(error),
+        }
+    }
+
+    /// Reads more of the body of request `exchange`: data, then perhaps trailers, then `None`.
+    pub(crate) fn poll_request_body(
+        &mut self,
+        exchange: u64,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if exchange != self.exchange || self.is_answered {
+            return Poll::Ready(Some(Err(BodyError::ExchangeOver)));
+        }
+        let Poll::Ready(event) = self.poll_body_event(cx) else {
+            self.reader.wait(cx);
+            return Poll::Pending;
+        };
+        // It makes progress.
+        self.handling_until =
+            self.handling_until.map(|_| time::now() + self.context.timeouts.handler);
+        match event {
+            Ok(frame) => Poll::Ready(frame.map(Ok)),
+            Err(error) => {
+                if let BodyError::Protocol(error) = error {
+                    self.failure = Some(error);
+                }
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+
+    fn poll_body_event(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<Option<Frame<Bytes>>, BodyError>> {
+        if let Some(error) = self.failure {
+            return Poll::Ready(Err(BodyError::Protocol(error)));
+        }
+        loop {
+            let step =
+                self.protocol.next_event(buffered(&self.stream)).map_err(BodyError::Protocol)?;
+            let consumed = step.consumed;
+            let frame = match step.event {
+                Some(Event::Data(data)) => Some(Some(Frame::data(Bytes::copy_from_slice(data)))),
+                Some(Event::End { trailers }) => {
+                    Some(trailers.map(|trailers| Frame::trailers(*trailers)))
+                }
+                Some(Event::Request(_)) => unreachable!("one request at a time"),
+                None => None,
+            };
+            self.consume(consumed);
+            if let Some(frame) = frame {
+                return Poll::Ready(Ok(frame));
+            }
+            if self.protocol.expects_continue() && self.ask_for_body(cx).is_pending() {
+                return Poll::Pending;
+            }
+            ready!(self.poll_turn(cx));
+            let timeouts = self.context.timeouts;
+            match ready!(self.poll_receive(cx, |wait| wait.deadline(timeouts.body, timeouts.pace)))
+            {
+                Ok(0) => {
+                    let leftover = buffered(&self.stream);
+                    let ended = self.protocol.end_of_input(leftover);
+                    ended.map_err(BodyError::Protocol)?;
+                }
+                Ok(_) => {}
+                Err(ReceiveError::Gone) => return Poll::Ready(Err(BodyError::Disconnected)),
+                Err(ReceiveError::TimedOut) => {
+                    return Poll::Ready(Err(BodyError::Protocol(http1::Error::Timeout)));
+                }
+            }
+        }
+    }
+
+    /// Says 100 (Continue). It is the loop that writes it, as it does everything: two tasks that wait for one socket
+    /// would take each other's wake-ups.
+    fn ask_for_body(&mut self, cx: &TaskContext<'_>) -> Poll<()> {
+        if !self.output.takes_more() {
+            self.reader.awaits_room = true;
+            return Poll::Pending;
+        }
+        self.protocol.send_continue(self.output.buffer(&self.context.outputs));
+        // A handler's own poll is followed by a flush anyway.
+        if let Some(server) = &self.server
+            && !server.will_wake(cx.waker())
+        {
+            server.wake_by_ref();
+        }
+        Poll::Ready(())
+    }
+
+    /// Receives bytes, for as long as `deadline` allows of the wait for them; 0 is the peer's FIN.
+    fn poll_receive(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        deadline: impl FnOnce(&mut Meter) -> Instant,
+    ) -> Poll<Result<usize, ReceiveError>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(ReceiveError::Gone));
+        };
+        if let Poll::Ready(received) = stream.poll_fill(cx) {
+            self.reading.end(received.as_ref().map_or(0, |count| *count));
+            return Poll::Ready(received.map_err(|_| ReceiveError::Gone));
+        }
+        self.moves = 0;
+        self.read_timer.reset(deadline(&mut self.reading));
+        ready!(Pin::new(&mut self.read_timer).poll(cx));
+        self.reading.end(0);
+        Poll::Ready(Err(ReceiveError::TimedOut))
+    }
+
+    /// Discards the rest of the current request's body. False: it is too long, too late or broken.
+    pub(crate) fn poll_discard_body(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        deadline: Instant,
+        discarded: &mut usize,
+    ) -> Poll<bool> {
+        while !self.protocol.request_body_done() {
+            let Ok(step) = self.protocol.next_event(buffered(&self.stream)) else {
+                return Poll::Ready(false);
+            };
+            let consumed = step.consumed;
+            let moved_on = step.event.is_some() || consumed > 0;
+            self.consume(consumed);
+            *discarded += consumed;
+            if *discarded > DISCARD_BYTES_MAX {
+                return Poll::Ready(false);
+            }
+            if moved_on {
+                continue;
+            }
+            if ready!(self.poll_flush(cx)).is_err() {
+                return Poll::Ready(false);
+            }
+            ready!(self.poll_turn(cx));
+            match ready!(self.poll_receive(cx, |_| deadline)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(false),
+            }
+        }
+        Poll::Ready(true)
+    }
+
+    /// After our FIN: reads and discards until the peer's, so that unread bytes do not turn our close into a reset
+    /// that overtakes the answer (RFC 9112 §9.6). Not for longer than `deadline`.
+    pub(crate) fn poll_linger(&mut self, cx: &mut TaskContext<'_>, deadline: Instant) -> Poll<()> {
+        loop {
+            self.consume(buffered(&self.stream).len());
+            // A peer that never stops sending would never have us wait for the timer.
+            if time::now() >= deadline {
+                return Poll::Ready(());
+            }
+            ready!(self.poll_turn(cx));
+            match ready!(self.poll_receive(cx, |_| deadline)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Since when nothing was said either way. What was said before that has arrived long ago, and cannot be overtaken.
+    pub(crate) fn quiet_since(&self) -> Instant {
+        match (self.protocol.phase(), self.reading.since()) {
+            (Phase::Idle, Some(since)) => since,
+            _ => time::now(),
+        }
+    }
+
+    /// Whether the peer may still be sending something that nobody will read.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        !buffered(&self.stream).is_empty()
+            || self.may_ask_on
+            || matches!(self.protocol.phase(), Phase::Head | Phase::Body | Phase::Closed)
+    }
+}
