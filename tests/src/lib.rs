@@ -8,8 +8,10 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod compat;
 pub mod conformance;
 pub mod fuzz;
+pub mod http1_cases;
 pub mod scenario;
 pub mod scenarios;
 

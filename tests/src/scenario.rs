@@ -31,6 +31,14 @@ pub struct Setup {
     pub record: bool,
 }
 
+impl Setup {
+    /// A run with this seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        Self { seed, record: false }
+    }
+}
+
 /// What a run that held says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
@@ -136,6 +144,7 @@ impl Scenario {
     /// # Panics
     /// When a worker does outside of a run.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "each run is on one thread; they share nothing")]
     pub fn sweep(&self, seeds: Range<u64>) -> Sweep {
         let next = AtomicU64::new(seeds.start);
         let total = Mutex::new(Sweep::default());

@@ -36,3 +36,13 @@ fn chunked() {
 fn connection() {
     replay("connection", 36, fuzz::connection);
 }
+
+#[test]
+fn response() {
+    replay("response", 40, fuzz::response);
+}
+
+#[test]
+fn tasks() {
+    replay("tasks", 49, fuzz::tasks);
+}

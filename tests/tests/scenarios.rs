@@ -85,7 +85,8 @@ fn a_planted_leak_is_found() {
 fn a_planted_lost_wake_is_found() {
     let report = report("planted-lost-wake");
     assert!(report.contains("deadlock"), "{report}");
-    assert!(report.contains("waiting, spawned at tests/src/scenarios/planted.rs"), "{report}");
+    let lost = "spawned at tests/src/scenarios/planted.rs:85:16\n          nothing can wake it";
+    assert!(report.contains(lost), "{report}");
 }
 
 /// The suite finds answers in the wrong order.

@@ -1,6 +1,6 @@
 //! Cases of how connections come to be, or do not.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::pin::pin;
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -11,10 +11,11 @@ use futures::future::{Either, join_all, select};
 use futures::join;
 use mainspring_executor::driver::{Exhausted, ListenOptions};
 use mainspring_executor::file::File;
-use mainspring_executor::net::{TcpListener, TcpStream};
+use mainspring_executor::net::{TcpListener, TcpStream, UdpSocket};
 use mainspring_executor::signal::Signals;
 use mainspring_executor::time::{now, timeout};
 
+use super::machine::Machine;
 use super::pair::{
     ANY_PORT, End, broken, connect, is_broken, is_peer_closed, kind, listen, listen_with,
     peer_closed, poll_once, receive, rest, send,
@@ -252,6 +253,93 @@ pub(super) async fn addresses() {
     assert_eq!(client.unwrap().peer_addr(), to);
 }
 
+pub(super) async fn version_6(stage: Stage) {
+    let bind = |ip: Ipv6Addr, port: u16| {
+        kind(TcpListener::bind(SocketAddr::from((ip, port)), ListenOptions::default()))
+    };
+    let bound = bind(Ipv6Addr::LOCALHOST, 0);
+    let is_real = matches!(stage.machine, Machine::Epoll | Machine::Polling);
+    if is_real && bound.as_ref().is_err_and(|error| *error == ErrorKind::AddrNotAvailable) {
+        // A computer without IPv6, as many containers are.
+        return;
+    }
+    let listener = bound.expect("a free port");
+    let address = listener.local_addr().unwrap();
+    assert!(address.ip() == Ipv6Addr::LOCALHOST && address.port() != 0, "{address}");
+    let (mut client, mut server) = connect(&listener).await;
+    assert_eq!((client.peer_addr(), server.local_addr().unwrap()), (address, address));
+    assert_eq!(client.local_addr().unwrap(), server.peer_addr());
+    assert_eq!(client.local_addr().unwrap().ip(), Ipv6Addr::LOCALHOST);
+    send(&mut client, b"question").await;
+    assert_eq!(receive(&mut server, 8).await, b"question");
+    drop(client);
+    assert_eq!(rest(&mut server).await, (vec![], End::Fin));
+    let port = address.port();
+    assert_eq!(bind(Ipv6Addr::LOCALHOST, port).unwrap_err(), ErrorKind::AddrInUse);
+    assert_eq!(bind(Ipv6Addr::UNSPECIFIED, port).unwrap_err(), ErrorKind::AddrInUse);
+    // RFC 3849: an address that nobody has.
+    let foreign = bind(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 0);
+    assert_eq!(foreign.unwrap_err(), ErrorKind::AddrNotAvailable);
+    drop(listener);
+    let refused = TcpStream::connect(address).await;
+    assert_eq!(kind(refused).unwrap_err(), ErrorKind::ConnectionRefused);
+    // All addresses of one version are none of the other.
+    let all = bind(Ipv6Addr::UNSPECIFIED, 0).expect("a free port");
+    let port = all.local_addr().unwrap().port();
+    let to_4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let refused = TcpStream::connect(to_4).await;
+    assert_eq!(kind(refused).unwrap_err(), ErrorKind::ConnectionRefused);
+    let all_4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let all_4 = TcpListener::bind(all_4, ListenOptions::default()).expect("another version");
+    let to_6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    for (to, listener) in [(to_4, &all_4), (to_6, &all)] {
+        let (client, accepted) = join!(TcpStream::connect(to), listener.accept());
+        assert_eq!(accepted.unwrap().0.local_addr().unwrap(), to);
+        assert_eq!(client.unwrap().peer_addr(), to);
+    }
+    // The unspecified address is this host's, for who connects.
+    let to = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    let (client, accepted) = join!(TcpStream::connect(to), all.accept());
+    assert_eq!(accepted.unwrap().1, client.unwrap().local_addr().unwrap());
+    datagrams_of_version_6().await;
+}
+
+async fn datagrams_of_version_6() {
+    let bind = |ip: Ipv6Addr| UdpSocket::bind(SocketAddr::from((ip, 0))).expect("a free port");
+    let (one, all) = (bind(Ipv6Addr::LOCALHOST), bind(Ipv6Addr::UNSPECIFIED));
+    let at_one = one.local_addr().unwrap();
+    let at_all = SocketAddr::from((Ipv6Addr::LOCALHOST, all.local_addr().unwrap().port()));
+    all.send_to(b"question", at_one).await.expect("there is room");
+    let mut buffer = [0; 9];
+    let received = one.recv_from(&mut buffer).await.expect("one comes");
+    assert_eq!((received.count, received.peer), (8, at_all));
+    let longest = vec![1; 65_527];
+    one.send_to(&longest, at_all).await.expect("there is room");
+    let mut buffer = vec![0; 70_000];
+    assert_eq!(all.recv_from(&mut buffer).await.expect("one comes").count, longest.len());
+    let too_long = one.send_to(&vec![1; 65_528], at_all).await;
+    assert_eq!(kind(too_long), Err(ErrorKind::InvalidInput));
+    let to_4 = SocketAddr::from((Ipv4Addr::LOCALHOST, at_all.port()));
+    assert_eq!(kind(all.send_to(b"x", to_4).await), Err(ErrorKind::InvalidInput));
+    assert_eq!(kind(all.connect(to_4)), Err(ErrorKind::InvalidInput));
+}
+
+pub(super) async fn no_delay() {
+    let (listener, _) = listen();
+    let (mut client, mut server) = connect(&listener).await;
+    for is_on in [false, true, true, false] {
+        client.set_nodelay(is_on).expect("a connection may choose");
+        server.set_nodelay(!is_on).expect("a connection may choose");
+        // In many small pieces: they may wait for each other, and all arrive.
+        for byte in 0..10_u8 {
+            send(&mut client, &[byte]).await;
+            send(&mut server, &[byte]).await;
+        }
+        assert!(receive(&mut server, 10).await.into_iter().eq(0..10));
+        assert!(receive(&mut client, 10).await.into_iter().eq(0..10));
+    }
+}
+
 pub(super) async fn reuse_port() {
     const COUNT: usize = 20;
     let shared = ListenOptions { reuse_port: true, ..ListenOptions::default() };
@@ -311,9 +399,9 @@ pub(super) async fn sockets_exhausted(stage: Stage) {
     let error = idle.accept().await.expect_err("no socket is left");
     assert!(Exhausted::is(&error), "{error}");
     let opened = open().await;
-    let error = opened.err().expect("no descriptor is left");
+    let error = opened.expect_err("no descriptor is left");
     assert!(Exhausted::is(&error), "{error}");
-    let error = Signals::subscribe().err().expect("no descriptor is left");
+    let error = Signals::subscribe().expect_err("no descriptor is left");
     assert!(Exhausted::is(&error), "{error}");
     // What is open goes on working.
     assert_eq!(file.read_at(0, 5).await.expect("a read takes no descriptor"), b"hello");

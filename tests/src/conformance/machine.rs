@@ -4,23 +4,28 @@
     reason = "the operating system's side of a comparison needs real files, made from outside of the program"
 )]
 
+use core::cell::RefCell;
+use core::net::Ipv4Addr;
+use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Once, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use mainspring_executor::Shard;
 use mainspring_executor::driver::{Driver, Signal};
-use mainspring_executor::os::OsDriver;
+use mainspring_executor::os::{OsDriver, Pool, PoolOptions};
 use mainspring_executor::time::timeout;
 use mainspring_sim::{World, WorldConfig};
 
-use super::stage::{FILES, Stage};
+use super::stage::{COMPUTE_THREADS, Errand, FILES, JOBS_WAITING_MAX, KNOWN_NAME, Stage};
 use super::witness::Witness;
-use super::{Case, Expectation};
+use super::{CASES, Case, Expectation};
+use super::{child, programs};
+use crate::scenario::{Run, Setup};
 
 /// What a case may take on the operating system; what takes longer waits for something that was lost.
 const CASE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -87,7 +92,7 @@ pub fn run(case: Case, machine: Machine) -> Result<(), String> {
     for is_meddling in [false, true] {
         let ran = match machine {
             Machine::Epoll | Machine::Polling => run_on_system(case, machine, is_meddling),
-            Machine::Calm => simulate(case, machine, 0, is_meddling).map(drop),
+            Machine::Calm => simulate(case, machine, Setup::of(0), is_meddling).map(drop),
             Machine::Rough => run_rough(case, is_meddling),
         };
         let edges = if is_meddling { "with disturbed edges" } else { "with edges as they come" };
@@ -101,7 +106,10 @@ fn run_on_system(case: Case, machine: Machine, is_meddling: bool) -> Result<(), 
     limit_sockets();
     let (sender, receiver) = mpsc::channel();
     let body = move || {
-        let ran = guarded(|| on_system(case, machine, is_meddling));
+        let ran = match case.death {
+            Some(signal) => child::dies(case, machine, is_meddling, number(signal)),
+            None => guarded(|| on_system(case, machine, is_meddling)),
+        };
         // Nobody listens if it took too long.
         drop(sender.send(ran));
     };
@@ -110,17 +118,13 @@ fn run_on_system(case: Case, machine: Machine, is_meddling: bool) -> Result<(), 
     ran.unwrap_or_else(|_| Err("hangs: it neither ends nor lets time pass".to_owned()))
 }
 
-fn on_system(case: Case, machine: Machine, is_meddling: bool) -> Result<(), String> {
-    let driver = match machine {
-        Machine::Epoll => OsDriver::new(),
-        Machine::Polling => OsDriver::portable(),
-        Machine::Calm | Machine::Rough => unreachable!("simulated"),
-    };
-    let driver = driver.map_err(|error| error.to_string())?;
-    let witness = Rc::new(Witness::new(Rc::new(driver)));
-    if is_meddling {
-        witness.meddle();
-    }
+/// A thread with a shard of its own, for what happens elsewhere on the machine.
+type Elsewhere = JoinHandle<Result<(), String>>;
+
+pub(super) fn on_system(case: Case, machine: Machine, is_meddling: bool) -> Result<(), String> {
+    let witness = system_witness(machine, is_meddling)?;
+    let errands: Rc<RefCell<Vec<Elsewhere>>> = Rc::default();
+    let started = Rc::clone(&errands);
     let folder = Folder::new().map_err(|error| format!("no files to test with: {error}"))?;
     let stage = Stage {
         case,
@@ -128,26 +132,87 @@ fn on_system(case: Case, machine: Machine, is_meddling: bool) -> Result<(), Stri
         witness: Rc::clone(&witness),
         files: folder.path.clone(),
         raise: Rc::new(raise),
+        has_children: Rc::new(has_children),
+        elsewhere: Rc::new(move |errand| {
+            let run = move || run_to_end(machine, is_meddling, errand);
+            started.borrow_mut().push(thread::spawn(move || guarded(run)));
+        }),
     };
-    let shard = Shard::new(Rc::clone(&witness) as Rc<dyn Driver>);
+    let ended = run_on(&witness, (case.body)(stage));
+    for errand in errands.take() {
+        errand.join().expect("a panic is an error").map_err(|text| format!("elsewhere: {text}"))?;
+    }
+    ended
+}
+
+/// A driver of the operating system, watched.
+fn system_witness(machine: Machine, is_meddling: bool) -> Result<Rc<Witness>, String> {
+    let driver = match machine {
+        Machine::Epoll => OsDriver::builder(),
+        Machine::Polling => OsDriver::builder().portable(),
+        Machine::Calm | Machine::Rough => unreachable!("simulated"),
+    };
+    let driver = driver.pool(&pool()).build().map_err(|error| error.to_string())?;
+    let witness = Rc::new(Witness::new(Rc::new(driver)));
+    if is_meddling {
+        witness.meddle();
+    }
+    Ok(witness)
+}
+
+/// Runs an errand of a case on this thread, in a shard of its own.
+fn run_to_end(machine: Machine, is_meddling: bool, errand: Errand) -> Result<(), String> {
+    let witness = system_witness(machine, is_meddling)?;
+    run_on(&witness, async move { errand().await })
+}
+
+/// Runs `body` in a shard, after which nothing may be left.
+fn run_on(witness: &Rc<Witness>, body: impl Future<Output = ()> + 'static) -> Result<(), String> {
+    let shard = Shard::new(Rc::clone(witness) as Rc<dyn Driver>);
     let observed = shard.clone();
     let ended = shard.run(async move {
-        let mut body = (case.body)(stage);
+        let mut body = pin!(body);
         let ended = timeout(CASE_TIMEOUT, &mut body).await;
         // While the body is there: what it waits for.
         ended.map_err(|_| format!("did not end; alive:\n{}", observed.ledger()))
     });
     ended.map_err(|error| error.to_string())??;
-    nothing_is_left(&shard.ledger().to_string(), &witness)
+    nothing_is_left(&shard.ledger().to_string(), witness)
+}
+
+/// Threads as the simulated hosts have them.
+fn pool() -> Pool {
+    Pool::new(PoolOptions {
+        compute_threads_max: COMPUTE_THREADS.try_into().expect("not zero"),
+        waiting_max: JOBS_WAITING_MAX.try_into().expect("not zero"),
+        ..PoolOptions::default()
+    })
 }
 
 fn raise(signal: Signal) {
-    let signal = match signal {
+    rustix::process::kill_process(rustix::process::getpid(), number(signal))
+        .expect("a process may signal itself");
+}
+
+/// Asks, and takes nothing away.
+fn has_children() -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    match waitid(WaitId::All, options) {
+        Ok(_) => true,
+        Err(rustix::io::Errno::CHILD) => false,
+        Err(error) => panic!("the system cannot tell: {error}"),
+    }
+}
+
+fn number(signal: Signal) -> rustix::process::Signal {
+    match signal {
         Signal::Interrupt => rustix::process::Signal::INT,
         Signal::Terminate => rustix::process::Signal::TERM,
-    };
-    rustix::process::kill_process(rustix::process::getpid(), signal)
-        .expect("a process may signal itself");
+        Signal::Hangup => rustix::process::Signal::HUP,
+        Signal::User1 => rustix::process::Signal::USR1,
+        Signal::User2 => rustix::process::Signal::USR2,
+    }
 }
 
 /// Lowers the limit of descriptors, for good: a process that runs conformance does nothing else.
@@ -191,8 +256,8 @@ impl Drop for Folder {
 /// Runs all seeds, each twice.
 fn run_rough(case: Case, is_meddling: bool) -> Result<(), String> {
     for seed in ROUGH_SEEDS {
-        let run = || simulate(case, Machine::Rough, seed, is_meddling);
-        let (first, second) = (run()?, run()?);
+        let run = || simulate(case, Machine::Rough, Setup::of(seed), is_meddling);
+        let (first, second) = (run()?.trace_hash, run()?.trace_hash);
         if first != second {
             return Err(format!("seed {seed}: two runs differ: {first:016x}, {second:016x}"));
         }
@@ -200,52 +265,100 @@ fn run_rough(case: Case, is_meddling: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs a case once on a simulated host, and gives the hash of the trace.
-fn simulate(case: Case, machine: Machine, seed: u64, is_meddling: bool) -> Result<u64, String> {
-    guarded(|| on_host(case, machine, seed, is_meddling))
-        .map_err(|message| format!("seed {seed}: {message}"))
+/// Runs the cases once on rough simulated hosts that are decided by one seed, as they are and with disturbed edges. Of those
+/// that take long it is one, which changes from seed to seed.
+///
+/// # Errors
+/// What did not hold, in which case.
+pub fn simulate_all(setup: Setup) -> Result<Run, String> {
+    let long = CASES.iter().filter(|case| case.is_long);
+    let turn = setup.seed % long.clone().count() as u64;
+    let whose_turn = long.zip(0..).filter(|(_, number)| *number == turn).map(|(case, _)| case);
+    let mut all = Run::default();
+    for case in CASES.iter().filter(|case| !case.is_long).chain(whose_turn) {
+        for is_meddling in [false, true] {
+            let ran = simulate(*case, Machine::Rough, setup, is_meddling);
+            let run = ran.map_err(|message| format!("{}: {message}", case.name))?;
+            all.trace_hash = all.trace_hash.rotate_left(1).wrapping_add(run.trace_hash);
+            all.event_count += run.event_count;
+            all.virtual_end = all.virtual_end.max(run.virtual_end);
+            all.trace.extend(run.trace.iter().map(|event| format!("{}: {event}", case.name)));
+        }
+    }
+    Ok(all)
 }
 
-fn on_host(case: Case, machine: Machine, seed: u64, is_meddling: bool) -> Result<u64, String> {
+/// Runs a case once on a simulated host.
+fn simulate(case: Case, machine: Machine, setup: Setup, is_meddling: bool) -> Result<Run, String> {
+    guarded(|| on_host(case, machine, setup, is_meddling))
+        .map_err(|message| format!("seed {}: {message}", setup.seed))
+}
+
+fn on_host(case: Case, machine: Machine, setup: Setup, is_meddling: bool) -> Result<Run, String> {
     let config = match machine {
         Machine::Calm => WorldConfig::calm(),
         Machine::Rough => WorldConfig::rough(),
         Machine::Epoll | Machine::Polling => unreachable!("not simulated"),
     };
-    let world = World::new(
-        seed,
+    let world = Rc::new(World::new(
+        setup.seed,
         WorldConfig {
+            record: setup.record,
             tokens_max: SOCKETS_MAX,
+            compute_threads_max: COMPUTE_THREADS,
+            jobs_waiting_max: JOBS_WAITING_MAX,
             virtual_time_max: VIRTUAL_TIME_MAX,
             event_count_max: 10_000_000,
             ..config
         },
-    );
-    let mut witness = None;
-    let host = world.host_with("host", |driver| {
-        Rc::clone(witness.insert(Rc::new(Witness::new(driver)))) as Rc<dyn Driver>
-    });
-    let witness = witness.expect("the host has a driver");
-    if is_meddling {
-        witness.meddle();
-    }
+    ));
+    world.add_name(KNOWN_NAME, &[Ipv4Addr::LOCALHOST.into()]);
+    programs::install(&world);
+    let witnesses: Rc<RefCell<Vec<Rc<Witness>>>> = Rc::default();
+    let wrap = move |driver: Rc<dyn Driver>, witnesses: &RefCell<Vec<Rc<Witness>>>| {
+        let witness = Rc::new(Witness::new(driver));
+        if is_meddling {
+            witness.meddle();
+        }
+        witnesses.borrow_mut().push(Rc::clone(&witness));
+        witness as Rc<dyn Driver>
+    };
+    let host = world.host_with("host", |driver| wrap(driver, &witnesses));
     for (path, bytes) in FILES {
         host.add_file(SIMULATED_FILES, path, bytes);
     }
-    let signalled = host.clone();
+    let (signalled, first, parent) = (host.clone(), host.clone(), host.clone());
+    let (room, watched) = (Rc::downgrade(&world), Rc::clone(&witnesses));
+    let witness = Rc::clone(&witnesses.borrow()[0]);
     host.run((case.body)(Stage {
         case,
         machine,
-        witness: Rc::clone(&witness),
+        witness,
         files: Path::new(SIMULATED_FILES).to_owned(),
         raise: Rc::new(move |signal| signalled.signal(signal)),
+        has_children: Rc::new(move || !parent.processes().is_empty()),
+        elsewhere: Rc::new(move |errand| {
+            let world = room.upgrade().expect("a case runs in a world");
+            let shard = world.add_shard_with(&first, |driver| wrap(driver, &watched));
+            shard.run(async move { errand().await });
+        }),
     }));
     let report = world.run().map_err(|failure| failure.to_string())?;
-    if !report.killed.is_empty() {
-        return Err("a signal killed the program".to_owned());
+    match (case.death, report.killed.is_empty()) {
+        (None, true) | (Some(_), false) => {}
+        (None, false) => return Err("a signal killed the program".to_owned()),
+        (Some(signal), true) => return Err(format!("{signal:?} did not kill the program")),
     }
-    nothing_is_left(&world.leaks().join("\n"), &witness)?;
-    Ok(report.trace_hash)
+    for witness in &*witnesses.borrow() {
+        nothing_is_left(&world.leaks().join("\n"), witness)?;
+    }
+    Ok(Run {
+        trace_hash: report.trace_hash,
+        virtual_end: report.at,
+        event_count: report.event_count,
+        request_count: 0,
+        trace: world.trace(),
+    })
 }
 
 fn nothing_is_left(ledger: &str, witness: &Witness) -> Result<(), String> {

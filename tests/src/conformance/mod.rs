@@ -15,25 +15,36 @@
 )]
 
 mod cases;
+mod child;
 mod connecting;
+mod datagrams;
 mod ending;
 mod files;
+mod handover;
 mod machine;
+mod names;
+mod offload;
 mod pair;
+mod processes;
+mod programs;
 mod score;
 mod signals;
 mod stage;
 mod streaming;
 mod timing;
 mod tokens;
+mod unix;
 mod witness;
+mod writing;
 
 use core::fmt;
 
 use futures::future::LocalBoxFuture;
+use mainspring_executor::driver::Signal;
 
 pub use cases::CASES;
-pub use machine::{Machine, run};
+pub use child::run_as_child;
+pub use machine::{Machine, run, simulate_all};
 pub use score::{Score, section};
 use stage::Stage;
 
@@ -46,6 +57,10 @@ pub struct Case {
     pub about: &'static str,
     /// Machines on which it sees something else, or cannot run, and why.
     pub exceptions: &'static [Exception],
+    /// The signal that kills it; else it ends by itself.
+    death: Option<Signal>,
+    /// It takes so many events that a sweep runs one of these a seed.
+    is_long: bool,
     body: fn(Stage) -> LocalBoxFuture<'static, ()>,
 }
 
@@ -55,11 +70,20 @@ impl Case {
         about: &'static str,
         body: fn(Stage) -> LocalBoxFuture<'static, ()>,
     ) -> Self {
-        Self { name, about, exceptions: &[], body }
+        Self { name, about, exceptions: &[], death: None, is_long: false, body }
     }
 
     const fn except(self, exceptions: &'static [Exception]) -> Self {
         Self { exceptions, ..self }
+    }
+
+    const fn long(self) -> Self {
+        Self { is_long: true, ..self }
+    }
+
+    /// It holds when this signal kills its program. On the operating system that is a process of its own.
+    const fn dies_of(self, signal: Signal) -> Self {
+        Self { death: Some(signal), ..self }
     }
 
     /// What is expected of it on `machine`.

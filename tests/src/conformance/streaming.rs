@@ -6,14 +6,13 @@ use std::io::IoSlice;
 
 use futures::join;
 use mainspring_executor::CancelToken;
-use mainspring_executor::net::{RECV_BUFFER_BYTES, TcpStream};
+use mainspring_executor::net::RECV_BUFFER_BYTES;
 
-use super::pair::{End, pair, patterned, receive, rest_patterned, send};
+use super::pair::{End, Stream, pair, patterned, receive, rest_patterned, send};
 
-pub(super) async fn both_ways() {
+pub(super) async fn both_ways<S: Stream>((client, server): (S, S)) {
     const COUNT: usize = 1_000_000;
-    let (client, server) = pair().await;
-    let exchange = |mut stream: TcpStream| async move {
+    let exchange = |mut stream: S| async move {
         let bytes = patterned(0, COUNT);
         let mut written = 0;
         let mut position = 0;
@@ -44,11 +43,10 @@ pub(super) async fn both_ways() {
     drop((client, server));
 }
 
-pub(super) async fn backpressure() {
+pub(super) async fn backpressure<S: Stream>((mut client, mut server): (S, S)) {
     const COUNT: usize = 6_000_000;
     /// More than any kernel takes for a peer that does not read.
     const TAKEN_MAX: usize = 64_000_000;
-    let (mut client, mut server) = pair().await;
     let stopped = CancelToken::new();
     let write = async {
         let mut written = 0;

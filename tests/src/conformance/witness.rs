@@ -14,8 +14,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mainspring_executor::driver::{
-    Driver, Instant, Job, ListenOptions, Outcome, Readiness, Ready, Schedule, Signal, Token,
-    Transfer, Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, ListenOptions, Outcome,
+    Readiness, Ready, Received, Refused, Schedule, Signal, Spawned, Token, Transfer, Unpark,
 };
 
 /// One of so many edges is held back for a turn.
@@ -46,17 +46,26 @@ enum What {
     /// Not known to be connected: there the first edge is a promise, and none may be made up.
     Connecting,
     Stream,
+    Datagrams,
     Signals,
     Job,
     File,
+    Pipe,
+    Process,
+}
+
+/// A socket on its way from one witness to another.
+struct Passing {
+    what: What,
+    inner: Detached,
 }
 
 impl What {
     /// The edges that mean nothing by themselves.
     const fn spurious(self) -> Ready {
         match self {
-            Self::Listener | Self::Signals | Self::Job => Ready::READABLE,
-            Self::Stream => Ready::READABLE,
+            Self::Listener | Self::Signals | Self::Job | Self::Process => Ready::READABLE,
+            Self::Stream | Self::Datagrams | Self::Pipe => Ready::READABLE,
             Self::Connecting | Self::File => Ready::NONE,
         }
     }
@@ -107,6 +116,13 @@ impl Witness {
         token
     }
 
+    fn spawned(&self, spawned: &Spawned) {
+        self.opened(spawned.process, What::Process);
+        for pipe in [spawned.stdin, spawned.stdout, spawned.stderr].into_iter().flatten() {
+            self.opened(pipe, What::Pipe);
+        }
+    }
+
     fn check_open(&self, token: Token, allowed: &[What]) {
         let open = self.open.borrow();
         let what = open.get(&token);
@@ -141,7 +157,9 @@ impl Witness {
         for (token, what) in &*self.open.borrow() {
             let ready = match what {
                 // Both ways: a stream that is not writable says so when it is asked.
-                What::Stream if self.draw(2) == 0 => Ready::READABLE | Ready::WRITABLE,
+                What::Stream | What::Datagrams | What::Pipe if self.draw(2) == 0 => {
+                    Ready::READABLE | Ready::WRITABLE
+                }
                 what => what.spurious(),
             };
             if !ready.is_empty() && self.draw(2) == 0 {
@@ -186,6 +204,12 @@ impl Driver for Witness {
         self.inner.entropy()
     }
 
+    fn choose(&self, count: usize) -> usize {
+        let index = self.inner.choose(count);
+        assert!(index < count, "{index} is none of {count} alternatives");
+        index
+    }
+
     fn schedule(&self) -> Option<Box<dyn Schedule>> {
         self.inner.schedule()
     }
@@ -214,17 +238,21 @@ impl Driver for Witness {
         self.inner.unparker()
     }
 
-    fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Token> {
+    fn watch(&self, heartbeat: Arc<Heartbeat>) {
+        self.inner.watch(heartbeat);
+    }
+
+    fn listen(&self, address: &Address, options: ListenOptions) -> io::Result<Token> {
         Ok(self.opened(self.inner.listen(address, options)?, What::Listener))
     }
 
-    fn accept(&self, listener: Token) -> io::Result<(Token, SocketAddr)> {
+    fn accept(&self, listener: Token) -> io::Result<(Token, Address)> {
         self.check_open(listener, &[What::Listener]);
         let (token, peer) = self.inner.accept(listener)?;
         Ok((self.opened(token, What::Stream), peer))
     }
 
-    fn connect(&self, address: SocketAddr) -> io::Result<Token> {
+    fn connect(&self, address: &Address) -> io::Result<Token> {
         Ok(self.opened(self.inner.connect(address)?, What::Connecting))
     }
 
@@ -235,8 +263,13 @@ impl Driver for Witness {
         Ok(())
     }
 
+    fn stream_pair(&self) -> io::Result<(Token, Token)> {
+        let (one, other) = self.inner.stream_pair()?;
+        Ok((self.opened(one, What::Stream), self.opened(other, What::Stream)))
+    }
+
     fn read(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Transfer> {
-        self.check_open(socket, &[What::Stream]);
+        self.check_open(socket, &[What::Stream, What::Pipe]);
         assert!(!buffer.is_empty(), "a read of nothing would look like a FIN");
         let transfer = self.inner.read(socket, buffer)?;
         assert!(transfer.count <= buffer.len(), "{transfer:?} of {} bytes", buffer.len());
@@ -245,7 +278,7 @@ impl Driver for Witness {
     }
 
     fn write(&self, socket: Token, buffers: &[IoSlice<'_>]) -> io::Result<Transfer> {
-        self.check_open(socket, &[What::Stream]);
+        self.check_open(socket, &[What::Stream, What::Pipe]);
         let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
         assert!(wanted > 0, "a write of nothing says nothing");
         let transfer = self.inner.write(socket, buffers)?;
@@ -254,13 +287,41 @@ impl Driver for Witness {
     }
 
     fn shutdown_write(&self, socket: Token) -> io::Result<()> {
-        self.check_open(socket, &[What::Stream]);
+        self.check_open(socket, &[What::Stream, What::Pipe]);
         self.inner.shutdown_write(socket)
     }
 
-    fn local_addr(&self, socket: Token) -> io::Result<SocketAddr> {
-        self.check_open(socket, &[What::Stream, What::Listener]);
+    fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()> {
+        self.check_open(socket, &[What::Stream]);
+        self.inner.set_nodelay(socket, is_on)
+    }
+
+    fn local_addr(&self, socket: Token) -> io::Result<Address> {
+        self.check_open(socket, &[What::Stream, What::Listener, What::Datagrams]);
         self.inner.local_addr(socket)
+    }
+
+    fn bind_datagram(&self, address: SocketAddr) -> io::Result<Token> {
+        Ok(self.opened(self.inner.bind_datagram(address)?, What::Datagrams))
+    }
+
+    fn connect_datagram(&self, socket: Token, peer: SocketAddr) -> io::Result<()> {
+        self.check_open(socket, &[What::Datagrams]);
+        self.inner.connect_datagram(socket, peer)
+    }
+
+    fn receive_from(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Received> {
+        self.check_open(socket, &[What::Datagrams]);
+        let received = self.inner.receive_from(socket, buffer)?;
+        assert!(received.count <= buffer.len(), "{received:?} of {} bytes", buffer.len());
+        let is_full = received.count == buffer.len();
+        assert!(is_full || !received.is_truncated, "{received:?}, with room for more");
+        Ok(received)
+    }
+
+    fn send_to(&self, socket: Token, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<()> {
+        self.check_open(socket, &[What::Datagrams]);
+        self.inner.send_to(socket, datagram, to)
     }
 
     fn close(&self, token: Token) {
@@ -274,8 +335,22 @@ impl Driver for Witness {
         self.inner.abort(socket);
     }
 
-    fn subscribe_signals(&self) -> io::Result<Token> {
-        Ok(self.opened(self.inner.subscribe_signals()?, What::Signals))
+    fn detach(&self, socket: Token) -> io::Result<Detached> {
+        let what = self.open.borrow().get(&socket).copied();
+        self.check_open(socket, &[What::Stream, What::Listener, What::Datagrams]);
+        self.forget(socket);
+        let inner = self.inner.detach(socket)?;
+        Ok(Detached::new(Passing { what: what.expect("it is open"), inner }))
+    }
+
+    fn adopt(&self, socket: Detached) -> io::Result<Token> {
+        let Passing { what, inner } = socket.downcast().expect("it comes from another witness");
+        Ok(self.opened(self.inner.adopt(inner)?, what))
+    }
+
+    fn subscribe_signals(&self, signals: &[Signal]) -> io::Result<Token> {
+        assert!(!signals.is_empty(), "a subscription is to something");
+        Ok(self.opened(self.inner.subscribe_signals(signals)?, What::Signals))
     }
 
     fn next_signal(&self, signals: Token) -> io::Result<Signal> {
@@ -283,22 +358,37 @@ impl Driver for Witness {
         self.inner.next_signal(signals)
     }
 
-    fn submit(&self, job: Job) -> io::Result<Token> {
-        if let Job::ReadAt { file, .. } = &job {
-            self.check_open(*file, &[What::File]);
+    fn submit(&self, job: Job) -> Result<Token, Refused> {
+        if let Some(file) = job.file() {
+            self.check_open(file, &[What::File]);
         }
         Ok(self.opened(self.inner.submit(job)?, What::Job))
     }
 
-    fn collect(&self, job: Token) -> io::Result<Outcome> {
+    fn collect(&self, job: Token) -> io::Result<Ended> {
         self.check_open(job, &[What::Job]);
         let collected = self.inner.collect(job);
-        if !matches!(&collected, Err(error) if error.kind() == ErrorKind::WouldBlock) {
-            self.forget(job);
-        }
-        if let Ok(Outcome::Opened(file)) = &collected {
-            self.opened(file.token, What::File);
+        match &collected {
+            Ok(ended) => {
+                self.forget(job);
+                match &ended.outcome {
+                    Ok(Outcome::Opened(file)) => drop(self.opened(file.token, What::File)),
+                    Ok(Outcome::Spawned(spawned)) => self.spawned(spawned),
+                    _ => {}
+                }
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "a collect is no job"),
         }
         collected
+    }
+
+    fn process_exit(&self, process: Token) -> io::Result<ExitStatus> {
+        self.check_open(process, &[What::Process]);
+        self.inner.process_exit(process)
+    }
+
+    fn signal_process(&self, process: Token, signal: Option<Signal>) -> io::Result<()> {
+        self.check_open(process, &[What::Process]);
+        self.inner.signal_process(process, signal)
     }
 }

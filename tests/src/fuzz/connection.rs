@@ -85,39 +85,51 @@ fn serve(script: &[u8], stream: &[u8], cuts: &[usize]) -> Record {
     let mut record = Record::default();
     let mut start = 0;
     for end in cuts.iter().copied().chain([stream.len()]) {
-        match serve_available(&mut connection, script, &stream[start..end], &mut record) {
-            Ok(consumed) => start += consumed,
-            Err(error) => {
-                reject(&mut connection, error, &mut record);
-                return record;
-            }
+        let available = &stream[start..end];
+        let (consumed, served) = serve_available(&mut connection, script, available, &mut record);
+        start += consumed;
+        if let Err(error) = served {
+            reject(&mut connection, error, &stream[start..], &mut record);
+            return record;
         }
     }
     if let Err(error) = connection.end_of_input(&stream[start..]) {
-        reject(&mut connection, error, &mut record);
+        reject(&mut connection, error, &stream[start..], &mut record);
     }
     record
 }
 
-/// Serves until more bytes are needed; how many were consumed.
+/// Whether `rest`, in which something is wrong, may be a HEAD request: its refusal has no content.
+fn may_be_head(mut rest: &[u8]) -> bool {
+    while let Some(after) = rest.strip_prefix(b"\r\n") {
+        rest = after;
+    }
+    rest.starts_with(b"HEAD ")
+}
+
+/// Serves until more bytes are needed, or something is wrong; how many were consumed.
 fn serve_available(
     connection: &mut Connection,
     script: &[u8],
     input: &[u8],
     record: &mut Record,
-) -> Result<usize, Error> {
+) -> (usize, Result<(), Error>) {
     let mut consumed = 0;
     loop {
         let was_closed = connection.phase() == Phase::Closed;
-        let step = connection.next_event(&input[consumed..])?;
+        let step = match connection.next_event(&input[consumed..]) {
+            Ok(step) => step,
+            Err(error) => return (consumed, Err(error)),
+        };
         assert!(step.consumed <= input.len() - consumed);
         consumed += step.consumed;
-        let Some(event) = step.event else { return Ok(consumed) };
+        let Some(event) = step.event else { return (consumed, Ok(())) };
         assert!(!was_closed, "an event after the close");
         let index = record.asked_head.len() - usize::from(!matches!(event, Event::Request(_)));
         let manner = Manner(script.get(index % script.len().max(1)).copied().unwrap_or(0));
         match event {
-            Event::Request(request) => {
+            Event::Request(head) => {
+                let request = head.into_request();
                 record.events += &format!("{request:?} {:?}\n", connection.request_body_length());
                 record.asked_head.push(*request.method() == Method::HEAD);
                 assert!(!wants_close(&request) || connection.must_close());
@@ -181,14 +193,21 @@ fn respond(connection: &mut Connection, manner: Manner, record: &mut Record) {
     record.answers += 1;
 }
 
-/// The end by an error: nothing is read after it, and at most one thing is written.
-fn reject(connection: &mut Connection, error: Error, record: &mut Record) {
+/// The end by an error in `rest`: nothing is read after it, and at most one thing is written.
+fn reject(connection: &mut Connection, error: Error, rest: &[u8], record: &mut Record) {
     record.error = Some(error);
     assert_eq!(connection.phase(), Phase::Closed);
     assert!(connection.must_close());
     let length = record.written.len();
     record.rejected = connection.reject(error, DATE, &mut record.written);
-    assert_eq!(record.rejected, record.written.len() > length);
+    let refusal = &record.written[length..];
+    assert_eq!(record.rejected, !refusal.is_empty());
+    if record.rejected && record.asked_head.len() == record.answers {
+        // The request has not been recorded: something is wrong with its head.
+        let has_content = !refusal.ends_with(b"\r\n\r\n");
+        assert!(has_content || may_be_head(rest), "only to HEAD there is no content");
+        record.asked_head.push(!has_content);
+    }
     assert!(connection.must_close() && !connection.next_cycle());
     assert_eq!(connection.phase(), Phase::Closed);
     assert_eq!(connection.next_event(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").err(), Some(error));

@@ -2,15 +2,19 @@
 //!
 //! `fuzz/fuzz_targets/` calls them with what libFuzzer finds, `tests/tests/corpus.rs` with the
 //! seeds in `fuzz/corpus/`, so that a plain `cargo test` replays everything that was ever found.
-//! They know no more of the protocol than its public types.
+//! They know no more of the protocol, or of the executor, than its public types.
 
 mod chunked;
 mod connection;
 mod request_head;
+mod response;
+mod tasks;
 
 pub use chunked::chunked;
 pub use connection::connection;
 pub use request_head::request_head;
+pub use response::response;
+pub use tasks::tasks;
 
 /// Some date, for responses.
 const DATE: &mainspring::http1::Date = b"Sun, 06 Nov 1994 08:49:37 GMT";

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::{Request, Version, header};
-use mainspring::http1::{BodyLength, Connection, Error, Event};
+use mainspring::http1::{BodyLength, Connection, Error, Event, RequestHead};
 use mainspring::limits::{EMPTY_LINES_LIMIT, Limits};
 
 /// What the parser made of a head.
@@ -74,7 +74,7 @@ fn read(data: &[u8], step: usize) -> Reading {
             start += read.consumed;
             assert!(start <= end);
             match read.event {
-                Some(Event::Request(request)) => Some(request),
+                Some(Event::Request(head)) => Some(in_the_types_of_http(head)),
                 None => None,
                 Some(event) => panic!("{event:?} before a request"),
             }
@@ -84,6 +84,18 @@ fn read(data: &[u8], step: usize) -> Reading {
             return Reading { consumed: start, outcome, body };
         }
     }
+}
+
+/// What is read in place is what the types of `http` say.
+fn in_the_types_of_http(head: RequestHead) -> Request<()> {
+    assert_eq!(head.path(), head.uri().path());
+    assert_eq!(head.query(), head.uri().query());
+    let fields = head.fields().map(|(name, value)| (name.to_ascii_lowercase(), value));
+    assert_eq!(fields.count(), head.headers().len());
+    for (name, value) in head.headers() {
+        assert!(head.fields_named(name.as_str()).any(|other| other == value.as_bytes()));
+    }
+    head.into_request()
 }
 
 /// Every line ends with CRLF, and neither CR nor LF stands anywhere else; no other control byte but

@@ -1,5 +1,6 @@
 //! The scenarios, one file each.
 
+mod conformance;
 mod crowd;
 mod dependencies;
 mod hangup;
@@ -17,6 +18,7 @@ use crate::scenario::Scenario;
 
 /// All scenarios.
 pub const ALL: &[Scenario] = &[
+    conformance::CONFORMANCE,
     crowd::CROWD,
     dependencies::DEPENDENCIES,
     hangup::HANGUP,

@@ -7,7 +7,7 @@ use core::task::Poll;
 use core::time::Duration;
 use std::rc::Rc;
 
-use mainspring::{IntoResponse, Request, Response, Server};
+use mainspring::{IntoResponse, Request, Response, Server, Timeouts};
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::time::sleep;
@@ -52,7 +52,9 @@ where
     let server = world.host("server");
     let handler = Rc::new(handler);
     let on = server.clone();
-    serve(&server, move || Server::new(move |_: Request| handler(on.clone())));
+    // A handler that never ends is to be found, not ended.
+    let timeouts = Timeouts { handler: Duration::MAX, ..Timeouts::default() };
+    serve(&server, move || Server::new(move |_: Request| handler(on.clone())).timeouts(timeouts));
     world.host("client").run(async move {
         let mut client = Client::connect(server.address(PORT)).await.expect("the server listens");
         let answer = client.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false).await;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use mainspring::{Handler, IntoResponse, Request, Server};
+use mainspring::{Handler, IntoResponse, Pace, Request, Server, Timeouts};
 use mainspring_executor::time::{now, sleep, sleep_until};
 
 use crate::playground::playground;
@@ -101,7 +101,7 @@ fn a_slow_head_is_served() {
 /// A body that stalls for thirty seconds: the handler's read fails, and whatever it says, the client gets 408.
 #[test]
 fn a_body_that_stalls_is_given_up_after_thirty_seconds() {
-    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+    Case::new(without_pace).on(Machines::Simulated).check(|stage| async move {
         for (fields, part) in
             [("Content-Length: 9\r\n", "abc"), ("Transfer-Encoding: chunked\r\n", "9\r\nabc")]
         {
@@ -120,10 +120,36 @@ fn a_body_that_stalls_is_given_up_after_thirty_seconds() {
     });
 }
 
-/// A body that comes slowly is read to its end.
+/// One that asks for nothing but that there is some progress.
+fn without_pace(stage: &Stage) -> Server<impl Handler + use<>> {
+    let pace = Pace { bytes_per_second_min: 0, ..Pace::default() };
+    playground(stage).timeouts(Timeouts { pace, ..Timeouts::default() })
+}
+
+/// A body that trickles, never stalling for long, has thirty seconds for nothing and then its pace.
+#[test]
+fn a_body_that_trickles_is_given_up() {
+    Case::new(playground).on(Machines::Calm).check(|stage| async move {
+        let mut client = stage.connect().await;
+        let head = request("POST", "/collect", "Content-Length: 100000\r\n");
+        client.send(head.as_bytes()).await.expect("the server reads");
+        let since = now();
+        // 4,000 bytes in ten seconds of waiting pay for eight more.
+        for _ in 0..10 {
+            sleep(SECOND).await;
+            client.send(&[b'a'; 400]).await.expect("the server reads");
+        }
+        let answer = client.answer(false).await.expect("an answer");
+        assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
+        took(&stage, now() - since, 38 * SECOND);
+        closes(&mut client).await;
+    });
+}
+
+/// Where there is no pace to keep, a body that comes slowly is read to its end.
 #[test]
 fn a_slow_body_is_read() {
-    Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+    Case::new(without_pace).on(Machines::Simulated).check(|stage| async move {
         let mut client = stage.connect().await;
         let head = request("POST", "/collect", "Content-Length: 9\r\n");
         client.send(head.as_bytes()).await.expect("the server reads");
@@ -245,10 +271,71 @@ fn a_refused_client_is_not_listened_to_for_ever() {
     });
 }
 
-/// A handler that takes an hour is waited for: its time is its own affair.
+/// A handler that has nothing to say for a minute is dropped.
 #[test]
-fn a_handler_has_all_the_time_it_wants() {
+fn a_handler_has_a_minute() {
     Case::new(playground).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        let asked = now();
+        let answer = client.exchange(get("/slow/3600000").as_bytes(), false).await;
+        let answer = answer.expect("an answer");
+        assert_eq!((answer.status, answer.field("connection")), (503, Some("close")));
+        assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+        took(&stage, now() - asked, 60 * SECOND);
+        closes(&mut client).await;
+        let stats = stage.stats();
+        assert_eq!((stats.handlers_timed_out, stats.handlers_cancelled), (1, 0));
+        assert_eq!(stats.responses, [0, 0, 0, 0, 1]);
+    });
+}
+
+/// What a handler awaits knows until when that makes sense; each piece of its request's body gives it more time.
+#[test]
+fn a_handler_knows_its_deadline() {
+    let server = |stage: &Stage| {
+        let seen = Rc::clone(&stage.seen);
+        Server::new(move |mut request: Request| {
+            let seen = Rc::clone(&seen);
+            async move {
+                let note = || {
+                    let left = mainspring_executor::deadline::remaining().expect("there is one");
+                    seen.note(format!("{} s", left.as_secs_f64().round()));
+                };
+                note();
+                sleep(10 * SECOND).await;
+                note();
+                while let Some(piece) = request.body_mut().chunk().await {
+                    piece.expect("a good body");
+                }
+                sleep(20 * SECOND).await;
+                note();
+                let scope = request.scope();
+                scope.spawn(async {}).await.expect("it ends well");
+                // Not beyond the handler's.
+                let nested = mainspring_executor::deadline::within(3600 * SECOND, sleep(SECOND));
+                nested.await.expect("it is short");
+                "done"
+            }
+        })
+    };
+    Case::new(server).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        let request = request("POST", "/", "Content-Length: 3\r\n") + "abc";
+        let answer = client.exchange(request.as_bytes(), false).await;
+        assert_eq!(answer.expect("an answer").body, b"done");
+        assert_eq!(*stage.seen.notes.borrow(), ["60 s", "50 s", "40 s"]);
+    });
+}
+
+/// One whose handlers have two hours.
+fn patient(stage: &Stage) -> Server<impl Handler + use<>> {
+    playground(stage).timeouts(Timeouts { handler: 7200 * SECOND, ..Timeouts::default() })
+}
+
+/// A handler that takes an hour is waited for where it may.
+#[test]
+fn a_handler_has_the_time_it_is_given() {
+    Case::new(patient).on(Machines::Simulated).check(|stage| async move {
         let mut client = stage.connect().await;
         let asked = now();
         let answer = client.exchange(get("/slow/3600000").as_bytes(), false).await;
@@ -275,6 +362,7 @@ fn a_slow_handler_does_not_make_a_slow_client() {
                 format!("{length}").into_response()
             }
         })
+        .timeouts(Timeouts { handler: 200 * SECOND, ..Timeouts::default() })
     };
     Case::new(server).on(Machines::Simulated).check(|stage| async move {
         let mut client = stage.connect().await;

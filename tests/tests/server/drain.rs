@@ -1,12 +1,14 @@
 //! The end of a server: what is idle is closed, what runs may end, and nothing that has begun is lost.
 
 use core::time::Duration;
+use std::rc::Rc;
 
 use futures::join;
 use mainspring::{Request, Server, Shutdown};
 use mainspring_executor::Instant;
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::TcpListener;
+use mainspring_executor::shield::shield;
 use mainspring_executor::signal::Signal;
 use mainspring_executor::time::{now, sleep};
 use mainspring_sim::{World, WorldConfig};
@@ -110,6 +112,37 @@ fn a_second_signal_stops_at_once() {
         }
         sleep(SECOND).await;
         assert_eq!(stage.seen.ended_at.get(), stopped);
+    });
+}
+
+/// What a handler has shielded goes on when its connection is cut, and the server waits for it.
+#[test]
+fn what_is_shielded_is_not_cut() {
+    let server = |stage: &Stage| {
+        let seen = Rc::clone(&stage.seen);
+        Server::new(move |_: Request| {
+            let seen = Rc::clone(&seen);
+            async move {
+                let books = async move {
+                    sleep(3 * SECOND).await;
+                    seen.note("booked");
+                };
+                shield(10 * SECOND, books).await.expect("it has the time");
+                sleep(60 * SECOND).await;
+                "never said"
+            }
+        })
+    };
+    Case::new(server).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        client.send(get("/").as_bytes()).await.expect("the server reads");
+        sleep(SECOND).await;
+        stage.drain();
+        stage.stop_now(1);
+        assert_eq!(rest(&mut client).await.0, b"");
+        sleep(5 * SECOND).await;
+        assert_eq!(*stage.seen.notes.borrow(), ["booked"]);
+        assert!(stage.has_ended());
     });
 }
 

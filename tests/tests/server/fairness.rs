@@ -14,7 +14,8 @@ use mainspring::limits::BURST_MAX;
 use mainspring::{Body, Handler, IntoResponse, Request, Response, Server};
 use mainspring_executor::Instant;
 use mainspring_executor::driver::{
-    Driver, Job, ListenOptions, Outcome, Readiness, Schedule, Signal, Token, Transfer, Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Job, ListenOptions, Readiness,
+    Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::sleep_until;
@@ -121,6 +122,10 @@ impl Driver for Firehose {
         self.inner.entropy()
     }
 
+    fn choose(&self, count: usize) -> usize {
+        self.inner.choose(count)
+    }
+
     fn schedule(&self) -> Option<Box<dyn Schedule>> {
         self.inner.schedule()
     }
@@ -133,15 +138,19 @@ impl Driver for Firehose {
         self.inner.unparker()
     }
 
-    fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Token> {
+    fn watch(&self, heartbeat: Arc<Heartbeat>) {
+        self.inner.watch(heartbeat);
+    }
+
+    fn listen(&self, address: &Address, options: ListenOptions) -> io::Result<Token> {
         self.inner.listen(address, options)
     }
 
-    fn accept(&self, listener: Token) -> io::Result<(Token, SocketAddr)> {
+    fn accept(&self, listener: Token) -> io::Result<(Token, Address)> {
         self.inner.accept(listener)
     }
 
-    fn connect(&self, address: SocketAddr) -> io::Result<Token> {
+    fn connect(&self, address: &Address) -> io::Result<Token> {
         self.inner.connect(address)
     }
 
@@ -149,28 +158,68 @@ impl Driver for Firehose {
         self.inner.connect_outcome(socket)
     }
 
+    fn stream_pair(&self) -> io::Result<(Token, Token)> {
+        self.inner.stream_pair()
+    }
+
     fn shutdown_write(&self, socket: Token) -> io::Result<()> {
         self.inner.shutdown_write(socket)
     }
 
-    fn local_addr(&self, socket: Token) -> io::Result<SocketAddr> {
+    fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()> {
+        self.inner.set_nodelay(socket, is_on)
+    }
+
+    fn local_addr(&self, socket: Token) -> io::Result<Address> {
         self.inner.local_addr(socket)
     }
 
-    fn subscribe_signals(&self) -> io::Result<Token> {
-        self.inner.subscribe_signals()
+    fn bind_datagram(&self, address: SocketAddr) -> io::Result<Token> {
+        self.inner.bind_datagram(address)
+    }
+
+    fn connect_datagram(&self, socket: Token, peer: SocketAddr) -> io::Result<()> {
+        self.inner.connect_datagram(socket, peer)
+    }
+
+    fn receive_from(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Received> {
+        self.inner.receive_from(socket, buffer)
+    }
+
+    fn send_to(&self, socket: Token, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<()> {
+        self.inner.send_to(socket, datagram, to)
+    }
+
+    fn detach(&self, socket: Token) -> io::Result<Detached> {
+        self.inner.detach(socket)
+    }
+
+    fn adopt(&self, socket: Detached) -> io::Result<Token> {
+        self.inner.adopt(socket)
+    }
+
+    fn subscribe_signals(&self, signals: &[Signal]) -> io::Result<Token> {
+        self.inner.subscribe_signals(signals)
     }
 
     fn next_signal(&self, signals: Token) -> io::Result<Signal> {
         self.inner.next_signal(signals)
     }
 
-    fn submit(&self, job: Job) -> io::Result<Token> {
+    fn submit(&self, job: Job) -> Result<Token, Refused> {
         self.inner.submit(job)
     }
 
-    fn collect(&self, job: Token) -> io::Result<Outcome> {
+    fn collect(&self, job: Token) -> io::Result<Ended> {
         self.inner.collect(job)
+    }
+
+    fn process_exit(&self, process: Token) -> io::Result<ExitStatus> {
+        self.inner.process_exit(process)
+    }
+
+    fn signal_process(&self, process: Token, signal: Option<Signal>) -> io::Result<()> {
+        self.inner.signal_process(process, signal)
     }
 }
 

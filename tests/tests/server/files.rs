@@ -121,16 +121,47 @@ fn a_big_file_is_streamed() {
 #[test]
 fn a_busy_disk_is_a_503() {
     let case = Case::new(server).on(Machines::Calm).with_files(FILES);
-    case.adjusted(|config| config.jobs_max = 1).check(|stage| async move {
-        let mut one = stage.connect().await;
-        let mut two = stage.connect().await;
-        let request = get("/index.html");
-        let (first, second) =
-            join!(one.exchange(request.as_bytes(), false), two.exchange(request.as_bytes(), false));
-        let statuses = [first.expect("an answer").status, second.expect("an answer").status];
-        assert_eq!(statuses, [200, 503]);
-        let answer = two.exchange(request.as_bytes(), false).await.expect("an answer");
-        assert_eq!(answer.status, 200, "the connection went on");
+    case.adjusted(|config| (config.blocking_threads_max, config.jobs_waiting_max) = (1, 0)).check(
+        |stage| async move {
+            let mut one = stage.connect().await;
+            let mut two = stage.connect().await;
+            let request = get("/index.html");
+            let (first, second) = join!(
+                one.exchange(request.as_bytes(), false),
+                two.exchange(request.as_bytes(), false)
+            );
+            let statuses = [first.expect("an answer").status, second.expect("an answer").status];
+            assert_eq!(statuses, [200, 503]);
+            let answer = two.exchange(request.as_bytes(), false).await.expect("an answer");
+            assert_eq!(answer.status, 200, "the connection went on");
+        },
+    );
+}
+
+/// Downloads that have begun wait for each other at a busy disk: none is cut.
+#[test]
+fn a_busy_disk_cuts_no_download() {
+    let case = Case::new(server).on(Machines::Simulated).with_files(FILES);
+    let case = case.adjusted(|config| {
+        (config.blocking_threads_max, config.jobs_waiting_max) = (1, 0);
+        // Slower than the network, so that each read meets another.
+        config.job_duration = Duration::from_millis(20)..=Duration::from_millis(30);
+    });
+    case.check(|stage| async move {
+        let download = async || {
+            let mut client = stage.connect().await;
+            loop {
+                let answer = client.exchange(get("/big.bin").as_bytes(), false).await;
+                let answer = answer.expect("an answer, and a whole one");
+                if answer.status == 200 {
+                    assert!(answer.body == BIG_FILE, "{} bytes, or other ones", answer.body.len());
+                    return;
+                }
+                assert_eq!(answer.status, 503, "who has not begun is refused");
+                sleep(Duration::from_millis(7)).await;
+            }
+        };
+        join!(download(), download(), download(), download());
     });
 }
 

@@ -80,7 +80,6 @@ fn a_response_that_cannot_be_is_a_500() {
             "/promise/5x",
             "/field/connection/upgrade",
             "/field/transfer-encoding/chunked",
-            "/field/upgrade/websocket",
             "/status/101",
         ] {
             let answer = client.exchange(get(path).as_bytes(), false).await.expect("an answer");

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures::stream;
-use mainspring::{Body, Handler, IntoResponse, Request, Response, Server};
+use mainspring::{Body, Handler, IntoResponse, Request, Response, Server, Timeouts};
 use mainspring_executor::net::RECV_BUFFER_BYTES;
 use mainspring_executor::time::sleep;
 
@@ -39,6 +39,7 @@ fn slow_reader(stage: &Stage) -> Server<impl Handler + use<>> {
             length.to_string()
         }
     })
+    .timeouts(Timeouts { handler: Duration::from_secs(2_000), ..Timeouts::default() })
 }
 
 /// A client can send no more than the buffers hold that are on the way, and the one chunk that the handler has.
