@@ -2,8 +2,9 @@
 //!
 //! Edge-triggered, registered once; one read an event (a short one says the socket is drained), one write a read
 //! however many requests were in it. A request ends at CRLFCRLF, its route is told by its first six bytes, the answer
-//! is canned and as long as a real one; only `POST` looks for `Content-Length` and copies its body. No header is
-//! checked, no time is told, nothing is closed in good order: this is a bound, not a server.
+//! is canned and as long as a real one; only `POST` looks for `Content-Length`, and what comes of its body goes back
+//! from the buffer it was read into. No header is checked, no time is told, nothing is closed in good order: this is a
+//! bound, not a server.
 //! SIGTERM ends it by the default disposition.
 
 use std::error::Error;
@@ -20,7 +21,7 @@ use rustix::net::{
 
 /// The listener's place among the event data; a connection's is its descriptor's place in the table.
 const LISTENER: u64 = u64::MAX;
-/// The buffer all connections read into. A body that does not fit with its head is refused by hanging up.
+/// The buffer all connections read into. A head that does not fit is refused by hanging up.
 const READ: usize = 256 * 1024;
 
 const PLAINTEXT: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nserver: peer-epoll\r\n\
@@ -35,8 +36,10 @@ const NOT_FOUND: &[u8] =
 
 struct Connection {
     socket: OwnedFd,
-    /// The start of a request whose end has not been read.
+    /// The start of a head whose end has not been read.
     partial: Vec<u8>,
+    /// Bytes of a body that are still to come and go back as they are; no head is partial then.
+    echoing: usize,
     /// What the socket would not take; nothing is read until it has.
     unsent: Vec<u8>,
 }
@@ -122,7 +125,8 @@ fn accept_all(
         });
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(epoll, socket.as_fd(), EventData::new_u64(at as u64), flags)?;
-        connections[at] = Some(Connection { socket, partial: Vec::new(), unsent: Vec::new() });
+        let connection = Connection { socket, partial: Vec::new(), echoing: 0, unsent: Vec::new() };
+        connections[at] = Some(connection);
     }
 }
 
@@ -154,18 +158,29 @@ fn turn(
             Err(error) => return Err(error.into()),
         };
         let filled = kept + read;
+        let echoed = connection.echoing.min(filled);
+        connection.echoing -= echoed;
+        send_or_keep(connection, &input[..echoed])?;
         output.clear();
-        let used = answer(&input[..filled], head_end, output)?;
+        let answered = answer(&input[echoed..filled], head_end, output)?;
+        connection.echoing += answered.echoing;
         connection.partial.clear();
-        connection.partial.extend_from_slice(&input[used..filled]);
-        if !output.is_empty() {
-            let sent = send_some(&connection.socket, output)?;
-            connection.unsent.extend_from_slice(&output[sent..]);
-        }
+        connection.partial.extend_from_slice(&input[echoed + answered.used..filled]);
+        send_or_keep(connection, output)?;
         if filled < input.len() && !ending {
             return Ok(());
         }
     }
+    Ok(())
+}
+
+/// Sends what the socket takes, unless something waits already, and keeps the rest.
+fn send_or_keep(connection: &mut Connection, bytes: &[u8]) -> Result<(), Gone> {
+    let mut sent = 0;
+    if connection.unsent.is_empty() && !bytes.is_empty() {
+        sent = send_some(&connection.socket, bytes)?;
+    }
+    connection.unsent.extend_from_slice(&bytes[sent..]);
     Ok(())
 }
 
@@ -180,28 +195,38 @@ fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Gone> {
     }
 }
 
-/// Answers every whole request in `input` and tells how many bytes they were.
-fn answer(input: &[u8], head_end: &Finder<'_>, output: &mut Vec<u8>) -> Result<usize, Gone> {
+/// How far [`answer`] came.
+struct Answered {
+    /// Bytes of the input.
+    used: usize,
+    /// Bytes of the last body that were not in the input.
+    echoing: usize,
+}
+
+/// Answers every request in `input` whose head is whole.
+fn answer(input: &[u8], head_end: &Finder<'_>, output: &mut Vec<u8>) -> Result<Answered, Gone> {
     let mut used = 0;
+    let mut echoing = 0;
     while let Some(end) = head_end.find(&input[used..]) {
         let (head, rest) = input[used..].split_at(end + 4);
-        let mut body = 0;
+        used += head.len();
         match head.get(..6) {
             Some(b"GET /p") => output.extend_from_slice(PLAINTEXT),
             Some(b"GET /j") => output.extend_from_slice(JSON),
             Some(b"POST /") => {
-                body = content_length(head).ok_or(Gone)?;
-                let Some(bytes) = rest.get(..body) else { break };
+                let body = content_length(head).ok_or(Gone)?;
+                let here = body.min(rest.len());
                 output.extend_from_slice(ECHO);
                 output.extend_from_slice(body.to_string().as_bytes());
                 output.extend_from_slice(b"\r\n\r\n");
-                output.extend_from_slice(bytes);
+                output.extend_from_slice(&rest[..here]);
+                used += here;
+                echoing = body - here;
             }
             _ => output.extend_from_slice(NOT_FOUND),
         }
-        used += head.len() + body;
     }
-    Ok(used)
+    Ok(Answered { used, echoing })
 }
 
 fn content_length(head: &[u8]) -> Option<usize> {

@@ -1,0 +1,236 @@
+//! A client that asks at a fixed rate, whether or not the server keeps up (an open loop): request `k` is due at `k`
+//! over the rate, and its latency counts from then, not from when a connection was free for it. A closed loop, as
+//! wrk's, waits for the slow answer and leaves out the requests that would have met the same delay.
+//!
+//! One thread, which never sleeps: its own waking up would be in every figure. Each connection has one request in
+//! flight; the one that has been idle for longest is next, and a request that finds none waits in order. The first
+//! answer on each connection tells how long all of them are: the server's `Date` is of one length.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use memchr::memmem;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+
+const USAGE: &str = "usage: open-loop ADDR PATH RATE CONNECTIONS SECONDS";
+/// Answers that came in this part of the run, at its start, do not count.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Most bytes of one answer.
+const ANSWER_BYTES_MAX: usize = 4096;
+/// After the last request was due, so long is waited for answers. What is missing then is an error.
+const PATIENCE: Duration = Duration::from_secs(5);
+const OK: &[u8] = b"HTTP/1.1 200 ";
+
+struct Options {
+    address: SocketAddr,
+    request: Vec<u8>,
+    rate: f64,
+    connections: usize,
+    seconds: f64,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// When the request in flight was due.
+    due: Duration,
+    /// Bytes of its answer so far.
+    received: usize,
+    answer: [u8; ANSWER_BYTES_MAX],
+}
+
+/// What came of the requests, all of them and those after the warm-up.
+#[derive(Default)]
+struct Outcome {
+    latencies: Vec<u64>,
+    answered: u64,
+    /// The longest time a request was due while a connection was free for it: the client's own fault.
+    late: Duration,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = options()?;
+    let poller = epoll::create(CreateFlags::CLOEXEC)?;
+    let mut connections = Vec::with_capacity(options.connections);
+    let mut answer_bytes = 0;
+    for at in 0..options.connections {
+        let (connection, length) = connect(&options)?;
+        answer_bytes = length;
+        let data = EventData::new_u64(at as u64);
+        epoll::add(&poller, &connection.stream, data, EventFlags::IN | EventFlags::ET)?;
+        connections.push(connection);
+    }
+    let outcome = run(&options, &poller, &mut connections, answer_bytes)?;
+    report(&options, outcome);
+    Ok(())
+}
+
+fn options() -> Result<Options, Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [address, path, rate, connections, seconds] = args.as_slice() else {
+        return Err(USAGE.into());
+    };
+    let options = Options {
+        address: address.parse()?,
+        request: format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into_bytes(),
+        rate: rate.parse()?,
+        connections: connections.parse()?,
+        seconds: seconds.parse()?,
+    };
+    let sound = options.rate > 0.0 && options.connections > 0 && options.seconds > 0.0;
+    if sound { Ok(options) } else { Err(USAGE.into()) }
+}
+
+/// A connection that has been answered once, and how long that answer was.
+fn connect(options: &Options) -> Result<(Connection, usize), Box<dyn Error>> {
+    let mut stream = TcpStream::connect(options.address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&options.request)?;
+    let mut answer = [0; ANSWER_BYTES_MAX];
+    let mut received = 0;
+    let length = loop {
+        let read = stream.read(&mut answer[received..])?;
+        received += read;
+        if read == 0 {
+            return Err("the server hung up, or its answer is too long".into());
+        }
+        if let Some(length) = answer_length(&answer[..received])
+            && received >= length
+        {
+            break length;
+        }
+    };
+    if received != length || !answer.starts_with(OK) {
+        return Err("the first answer is not one 200".into());
+    }
+    stream.set_nonblocking(true)?;
+    Ok((Connection { stream, due: Duration::ZERO, received: 0, answer }, length))
+}
+
+/// The bytes of head and body once the head is there, by its `Content-Length`.
+fn answer_length(answer: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"content-length:";
+    let head = memmem::find(answer, b"\r\n\r\n")? + 4;
+    let line = answer[..head]
+        .split(|&byte| byte == b'\n')
+        .find(|line| line.get(..NAME.len()).is_some_and(|it| it.eq_ignore_ascii_case(NAME)))?;
+    let body: usize = std::str::from_utf8(&line[NAME.len()..]).ok()?.trim().parse().ok()?;
+    Some(head + body)
+}
+
+fn run(
+    options: &Options,
+    poller: &OwnedFd,
+    connections: &mut [Connection],
+    answer_bytes: usize,
+) -> Result<Outcome, Box<dyn Error>> {
+    let length = WARM_UP + Duration::from_secs_f64(options.seconds);
+    let total = (length.as_secs_f64() * options.rate) as u64;
+    let mut outcome = Outcome::default();
+    outcome.latencies.reserve((options.seconds * options.rate) as usize + 1);
+    let mut idle: VecDeque<usize> = (0..connections.len()).collect();
+    let mut events: Vec<Event> = Vec::with_capacity(connections.len());
+    let mut sent = 0;
+    // Requests due before this moment have found no idle connection: the server is late with them, not the client.
+    let mut starved_until = Duration::ZERO;
+    let begin = Instant::now();
+    while outcome.answered < total {
+        let now = begin.elapsed();
+        if now > length + PATIENCE {
+            break;
+        }
+        while sent < total {
+            let due = Duration::from_secs_f64(sent as f64 / options.rate);
+            if due > now {
+                break;
+            }
+            let Some(at) = idle.pop_front() else {
+                starved_until = now;
+                break;
+            };
+            if due > starved_until {
+                outcome.late = outcome.late.max(now - due);
+            }
+            ask(&mut connections[at], due, &options.request)?;
+            sent += 1;
+        }
+        events.clear();
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        epoll::wait(poller, rustix::buffer::spare_capacity(&mut events), Some(&none))?;
+        for event in &events {
+            let at = usize::try_from(event.data.u64())?;
+            let connection = &mut connections[at];
+            if take(connection, answer_bytes)? {
+                outcome.answered += 1;
+                if connection.due >= WARM_UP {
+                    let latency = begin.elapsed() - connection.due;
+                    outcome.latencies.push(u64::try_from(latency.as_nanos())?);
+                }
+                idle.push_back(at);
+            }
+        }
+    }
+    if outcome.answered < total {
+        let missing = total - outcome.answered;
+        return Err(format!("{missing} of {total} requests were not answered").into());
+    }
+    Ok(outcome)
+}
+
+/// A request is smaller than any socket's buffer, which is empty: it goes whole.
+fn ask(connection: &mut Connection, due: Duration, request: &[u8]) -> Result<(), Box<dyn Error>> {
+    connection.due = due;
+    connection.received = 0;
+    if connection.stream.write(request)? < request.len() {
+        return Err("the socket did not take a whole request".into());
+    }
+    Ok(())
+}
+
+/// Reads what is there; whether that completes the answer.
+fn take(connection: &mut Connection, answer_bytes: usize) -> Result<bool, Box<dyn Error>> {
+    loop {
+        let room = &mut connection.answer[connection.received..];
+        match connection.stream.read(room) {
+            Ok(0) => return Err("the server hung up, or its answer is too long".into()),
+            Ok(read) => connection.received += read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        }
+        if connection.received >= answer_bytes {
+            let right = connection.received == answer_bytes && connection.answer.starts_with(OK);
+            return if right { Ok(true) } else { Err(unexpected().into()) };
+        }
+    }
+}
+
+fn unexpected() -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, "an answer is not one 200 of the length of the first")
+}
+
+/// One line of JSON, times in microseconds.
+fn report(options: &Options, mut outcome: Outcome) {
+    outcome.latencies.sort_unstable();
+    let latencies = &outcome.latencies;
+    let percentile = |share: f64| {
+        let at = (latencies.len() as f64 * share) as usize;
+        latencies.get(at.min(latencies.len().saturating_sub(1))).map_or(0.0, |&ns| ns as f64 / 1e3)
+    };
+    println!(
+        "{{\"asked_per_s\":{},\"requests\":{},\"p50_us\":{:.1},\"p99_us\":{:.1},\"p999_us\":{:.1},\
+         \"max_us\":{:.1},\"late_us\":{:.1}}}",
+        options.rate,
+        latencies.len(),
+        percentile(0.5),
+        percentile(0.99),
+        percentile(0.999),
+        percentile(1.0),
+        outcome.late.as_secs_f64() * 1e6,
+    );
+}
