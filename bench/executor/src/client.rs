@@ -20,7 +20,8 @@ use usage::Usage;
 
 const MESSAGE: usize = 128;
 /// A server that answers nothing for so long has failed.
-const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+const PATIENCE: Duration = Duration::from_secs(5);
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 struct Arguments {
     port: u16,
@@ -116,13 +117,7 @@ impl Client {
         }
         let mut in_flight = self.connections.len();
         while in_flight > 0 {
-            self.events.clear();
-            let room = spare_capacity(&mut self.events);
-            match epoll::wait(&self.epoll, room, Some(&PATIENCE)) {
-                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+            self.wait()?;
             for event in &self.events {
                 let connection = &mut self.connections[event.data.u64() as usize];
                 if !connection.receive(&self.message)? {
@@ -139,6 +134,23 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Waits for events, awake: the core is its own. To wake a client that sleeps is the work of the server that writes to
+    /// it, and a server so fast that its client never sleeps would be spared it.
+    fn wait(&mut self) -> io::Result<()> {
+        let mut idle_since = None;
+        loop {
+            self.events.clear();
+            match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&AT_ONCE)) {
+                Ok(0) if idle_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
