@@ -5,7 +5,7 @@
 //! is added for a future is in force while that is polled or dropped.
 
 use core::any::Any;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::Future;
 use core::panic::Location;
@@ -19,32 +19,10 @@ use crate::instant::Instant;
 use crate::task::TaskId;
 
 thread_local! {
-    /// What is in force: that of the task which is polled, or of the job which runs.
-    static IN_FORCE: RefCell<InForce> = const { RefCell::new(InForce { context: None, at_most: None }) };
-}
-
-/// The context in force, and a deadline that was added for a while: it is made part of a context only for whoever takes
-/// that away.
-struct InForce {
-    context: Option<Arc<Context>>,
-    at_most: Option<Instant>,
-}
-
-impl InForce {
-    fn deadline(&self) -> Option<Instant> {
-        let own = self.context.as_ref().and_then(|context| context.deadline);
-        own.into_iter().chain(self.at_most).min()
-    }
-
-    fn current(&mut self) -> Option<Arc<Context>> {
-        if self.at_most.is_some() {
-            let deadline = self.deadline();
-            self.at_most = None;
-            let context = self.context.as_deref().cloned().unwrap_or_default();
-            self.context = Some(Arc::new(Context { deadline, ..context }));
-        }
-        self.context.clone()
-    }
+    /// What is in force: the context of the task which is polled, or of the job which runs.
+    static IN_FORCE: RefCell<Option<Arc<Context>>> = const { RefCell::new(None) };
+    /// A deadline that was added for a while. It is made part of a context only for whoever takes that away.
+    static AT_MOST: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// A chain of what was added, the latest first. Shared by all tasks that have it, on any thread.
@@ -74,7 +52,18 @@ type KeyId = core::any::TypeId;
 
 /// The context in force.
 pub(crate) fn current() -> Option<Arc<Context>> {
-    IN_FORCE.with_borrow_mut(InForce::current)
+    let context = IN_FORCE.with_borrow(Clone::clone);
+    if AT_MOST.get().is_none() {
+        return context;
+    }
+    let own = context.as_deref().cloned().unwrap_or_default();
+    Some(Arc::new(Context { deadline: in_force(), ..own }))
+}
+
+/// The earliest of the deadlines in force.
+fn in_force() -> Option<Instant> {
+    let own = IN_FORCE.with_borrow(|context| context.as_ref()?.deadline);
+    own.into_iter().chain(AT_MOST.get()).min()
 }
 
 /// What becomes of the deadline when a task is spawned.
@@ -150,37 +139,38 @@ pub(crate) fn of_task(
 
 /// Runs `body` with `context` in force; the one before comes back then.
 fn within<R>(context: Option<Arc<Context>>, body: impl FnOnce() -> R) -> R {
-    let _restore = Restore(Some(IN_FORCE.replace(InForce { context, at_most: None })));
+    struct Restore(Option<Arc<Context>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let left = IN_FORCE.replace(self.0.take());
+            // Dropped with nothing borrowed: the values are the user's.
+            drop(left);
+        }
+    }
+    let _at_most = RestoreAtMost(AT_MOST.take());
+    let _context = Restore(IN_FORCE.replace(context));
     body()
 }
 
 /// Runs `body` with `deadline` in force, too: one further out that is earlier stays.
 pub(crate) fn bounded<R>(deadline: Instant, body: impl FnOnce() -> R) -> R {
-    let _restore = IN_FORCE.with_borrow_mut(|force| {
-        let before = InForce { context: force.context.clone(), at_most: force.at_most };
-        let further_out = force.deadline().unwrap_or(Instant::FAR_FUTURE);
-        force.at_most = Some(deadline.min(further_out));
-        Restore(Some(before))
-    });
+    let earliest = in_force().map_or(deadline, |further_out| further_out.min(deadline));
+    let _at_most = RestoreAtMost(AT_MOST.replace(Some(earliest)));
     body()
 }
 
-/// Brings back what was in force before.
-struct Restore(Option<InForce>);
+/// Brings back the deadline that was added before.
+struct RestoreAtMost(Option<Instant>);
 
-impl Drop for Restore {
+impl Drop for RestoreAtMost {
     fn drop(&mut self) {
-        let before = self.0.take().expect("it is dropped once");
-        let left = IN_FORCE.replace(before);
-        // Dropped with nothing borrowed: the values are the user's.
-        drop(left);
+        AT_MOST.set(self.0);
     }
 }
 
 /// The deadline that the current task has from itself and from those above it.
 pub(crate) fn deadline() -> Option<Instant> {
-    let deadline = IN_FORCE.with_borrow(InForce::deadline);
-    deadline.filter(|deadline| *deadline < Instant::FAR_FUTURE)
+    in_force().filter(|deadline| *deadline < Instant::FAR_FUTURE)
 }
 
 /// Something to add to the context in force.
@@ -314,8 +304,8 @@ impl<T: Send + Sync + 'static> LocalKey<T> {
 
     fn find(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         let key = (self.id)();
-        IN_FORCE.with_borrow(|force| {
-            let mut next = force.context.as_ref()?.locals.as_ref();
+        IN_FORCE.with_borrow(|context| {
+            let mut next = context.as_ref()?.locals.as_ref();
             while let Some(local) = next {
                 if local.key == key {
                     return Some(Arc::clone(&local.value));

@@ -59,27 +59,31 @@ fn main() -> io::Result<()> {
 
 /// All routes.
 async fn play(request: Request) -> Response {
-    let path = request.path();
-    let (first, rest) = match path[1..].split_once('/') {
-        Some((first, rest)) => (first, Some(rest)),
-        None => (&path[1..], None),
-    };
-    match (request.method(), first, rest) {
-        (&Method::GET | &Method::HEAD, "plaintext", None) => typed(PLAIN, "Hello, World!"),
-        (&Method::GET | &Method::HEAD, "json", None) => {
+    match (request.method(), request.path()) {
+        (&Method::GET | &Method::HEAD, "/plaintext") => typed(PLAIN, "Hello, World!"),
+        (&Method::GET | &Method::HEAD, "/json") => {
             let message = serde_json::json!({ "message": "Hello, World!" });
             typed(MediaType::JSON, message.to_string())
         }
         // The body of the request becomes that of the response, piece by piece.
-        (&Method::POST, "echo", None) => Response::new(request.into_body().into()),
-        (&Method::GET, "sleep", Some(ms)) => match ms.parse() {
+        (&Method::POST, "/echo") => Response::new(request.into_body().into()),
+        (&Method::GET, "/panic") => panic!("the playground panics when it is told to"),
+        (&Method::GET, path) => play_with_parameter(path).await,
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The routes whose last segment is a number.
+async fn play_with_parameter(path: &str) -> Response {
+    match path[1..].split_once('/') {
+        Some(("sleep", ms)) => match ms.parse() {
             Ok(ms) => {
                 sleep(Duration::from_millis(ms)).await;
                 format!("slept {ms} ms\n").into_response()
             }
             Err(_) => StatusCode::BAD_REQUEST.into_response(),
         },
-        (&Method::GET, "stream", Some(count)) => match count.parse::<u32>() {
+        Some(("stream", count)) => match count.parse::<u32>() {
             Ok(count) => {
                 let pieces =
                     (0..count).map(|n| io::Result::Ok(Bytes::from(format!("chunk {n}\n"))));
@@ -87,7 +91,6 @@ async fn play(request: Request) -> Response {
             }
             Err(_) => StatusCode::BAD_REQUEST.into_response(),
         },
-        (&Method::GET, "panic", None) => panic!("the playground panics when it is told to"),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -132,10 +132,8 @@ impl Exchanges {
         kept.unwrap_or_else(|| (self.make)())
     }
 
-    /// Takes back a place, which is emptied.
-    pub(crate) fn give_back(&self, mut place: BoxExchange) {
-        // What is dropped is the handler's: with nothing borrowed.
-        place.as_mut().clear();
+    /// Takes back a place, which is empty.
+    pub(crate) fn give_back(&self, place: BoxExchange) {
         let mut empty = self.empty.borrow_mut();
         if empty.len() < EXCHANGES_KEPT_MAX {
             empty.push(place);
@@ -151,7 +149,9 @@ async fn run<H: Handler>(
     request: Request,
 ) -> Next {
     let id = request.id();
-    let mut response = handle(&*handler, request, id, &context).await;
+    // It goes there right away: a response is big, and handed on it would be copied at each step.
+    let mut response = None;
+    handle(&*handler, request, id, &context, &mut response).await;
     {
         let mut link = link.borrow_mut();
         link.end_handling();
@@ -163,38 +163,38 @@ async fn run<H: Handler>(
             return Next::End(End::Close);
         }
     }
-    if let Some(next) = link.borrow_mut().answer_at_once(&mut response) {
+    let at_once = response.as_mut().and_then(|response| link.borrow_mut().answer_at_once(response));
+    if let Some(next) = at_once {
         return next;
     }
-    answer(&link, &context, response, id).await
+    answer(&link, &context, response.expect("the handler was waited for"), id).await
 }
 
-/// The response of the handler, or what stands for it if it panics.
+/// Sets `response` to what the handler gives, or to what stands for it if it panics.
 async fn handle<H: Handler>(
     handler: &H,
     request: Request,
     id: RequestId,
     context: &Context,
-) -> Response {
+    response: &mut Option<Response>,
+) {
     // A handler that panicked is not called again with what it left behind: only with what it shares on purpose.
     let Ok(handling) = catch_unwind(AssertUnwindSafe(|| handler.call(request))) else {
-        return answer_to_panic(id, context);
+        *response = Some(answer_to_panic(id, context));
+        return;
     };
     let mut handling = pin!(handling);
-    // It goes there right away: a response is big, and handed on it would be copied at each step.
-    let mut response = None;
     poll_fn(|cx| {
         let poll = || match handling.as_mut().poll(cx) {
-            Poll::Ready(output) => response = Some(output.into_response()),
+            Poll::Ready(output) => *response = Some(output.into_response()),
             Poll::Pending => {}
         };
         if catch_unwind(AssertUnwindSafe(poll)).is_err() {
-            response = Some(answer_to_panic(id, context));
+            *response = Some(answer_to_panic(id, context));
         }
         if response.is_some() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    response.expect("waited for")
 }
 
 /// The panic hook has told where and what.

@@ -32,8 +32,10 @@ use crate::{Incoming, IntoResponse, OnDisconnect, Problem, Request};
 /// Serves one connection to its end. `house` is where handlers go on that outlive their connections.
 pub(crate) async fn serve_connection(stream: TcpStream, context: Rc<Context>, house: Weak<Scope>) {
     let link = Rc::new(RefCell::new(Link::new(stream, Rc::clone(&context))));
-    let mut service = Service { link, context, house, exchange: None, burst: 0 };
-    let end = match poll_fn(|cx| service.poll(cx)).await {
+    let mut service = Service { link, context, house, exchange: None, is_busy: false, burst: 0 };
+    let left = poll_fn(|cx| service.poll(cx)).await;
+    service.leave_place();
+    let end = match left {
         Left::End(end) => end,
         Left::Upgrade(then) => return service.upgrade(then).await,
     };
@@ -61,8 +63,10 @@ struct Service {
     link: SharedLink,
     context: Rc<Context>,
     house: Weak<Scope>,
-    /// What is under way.
+    /// The place of what is under way; kept for what comes next until that has to be waited for.
     exchange: Option<BoxExchange>,
+    /// Something is under way in it.
+    is_busy: bool,
     /// Exchanges since others last ran.
     burst: u64,
 }
@@ -71,7 +75,7 @@ impl Service {
     /// Serves request after request.
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Left> {
         loop {
-            if self.exchange.is_some() {
+            if self.is_busy {
                 match ready!(self.poll_exchange(cx)) {
                     Next::Go => {}
                     Next::End(end) => return Poll::Ready(Left::End(end)),
@@ -94,20 +98,21 @@ impl Service {
                 }
                 Poll::Pending => {
                     self.burst = 0;
+                    self.leave_place();
                     return Poll::Pending;
                 }
             };
             self.context.stats.requests.add(1);
             let request = request(&self.link, head);
-            let mut exchange = self.context.exchanges.take();
-            exchange.as_mut().begin(Rc::clone(&self.link), Rc::clone(&self.context), request);
-            self.exchange = Some(exchange);
+            let place = self.exchange.get_or_insert_with(|| self.context.exchanges.take());
+            place.as_mut().begin(Rc::clone(&self.link), Rc::clone(&self.context), request);
+            self.is_busy = true;
         }
     }
 
     /// Goes on with the exchange, until it ends or whoever it needs is gone.
     fn poll_exchange(&mut self, cx: &mut TaskContext<'_>) -> Poll<Next> {
-        let exchange = self.exchange.as_mut().expect("there is one").as_mut();
+        let exchange = self.exchange.as_mut().expect("what is under way has a place").as_mut();
         let until = self.link.borrow().handling_until();
         let polled = match until {
             Some(until) => deadline::enter(until, || exchange.poll(cx)),
@@ -126,12 +131,20 @@ impl Service {
 
     /// Drops what is left of the exchange, and what its handler has spawned.
     fn end_exchange(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            self.context.exchanges.give_back(exchange);
+        self.is_busy = false;
+        if let Some(exchange) = &mut self.exchange {
+            exchange.as_mut().clear();
         }
         let scope = self.link.borrow_mut().take_scope();
         if let Some(scope) = scope {
             scope.cancel();
+        }
+    }
+
+    /// Leaves the place to the exchanges of other connections.
+    fn leave_place(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            self.context.exchanges.give_back(exchange);
         }
     }
 
@@ -168,12 +181,14 @@ impl Service {
         let Some(house) = self.house.upgrade() else { return self.end_exchange() };
         let (link, context) = (Rc::clone(&self.link), Rc::clone(&self.context));
         let exchange = self.exchange.take();
+        let is_busy = core::mem::take(&mut self.is_busy);
         let house_of_it = Weak::clone(&self.house);
-        let mut service = Self { link, context, house: house_of_it, exchange, burst: 0 };
+        let mut service = Self { link, context, house: house_of_it, exchange, is_busy, burst: 0 };
         self.context.stats.handlers_detached.add(1);
         // The scope waits for it; its handle has nothing to say.
         drop(house.spawn(async move {
             poll_fn(|cx| service.poll_exchange(cx)).await;
+            service.leave_place();
         }));
     }
 

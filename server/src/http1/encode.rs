@@ -34,6 +34,13 @@ pub(super) fn field(name: &str, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// The field that says what the content is: `media_type` is visible ASCII.
+pub(super) fn content_type_field(media_type: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"content-type: ");
+    out.extend_from_slice(media_type.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
 /// The field that announces the body.
 pub(super) fn framing_field(framing: FramingField, out: &mut Vec<u8>) {
     match framing {
@@ -84,7 +91,7 @@ pub(super) fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
 pub(super) fn refusal(error: Error, date: &Date, with_body: bool, out: &mut Vec<u8>) {
     let reason = error.reason().as_bytes();
     status_line(error.status(), out);
-    field("content-type", b"text/plain; charset=utf-8", out);
+    content_type_field("text/plain; charset=utf-8", out);
     framing_field(FramingField::ContentLength(reason.len() as u64 + 1), out);
     field("connection", b"close", out);
     date_field(date, out);

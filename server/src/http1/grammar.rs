@@ -22,11 +22,15 @@ const REG_NAME: u8 = 4;
 /// send in a query and nobody in a path.
 pub(super) const UNESCAPED: u8 = 8;
 
+/// All bytes but `?`, which ends the path of a target in origin-form (RFC 9112 §3.2.1).
+pub(super) const PATH: u8 = 16;
+
 /// The classes of each byte, so that one look at a byte tells all of them.
 const CLASSES: [u8; 256] = {
-    let mut classes = [UNESCAPED; 256];
-    classes[b'%' as usize] = 0;
-    classes[b'`' as usize] = 0;
+    let mut classes = [UNESCAPED | PATH; 256];
+    classes[b'?' as usize] = UNESCAPED;
+    classes[b'%' as usize] = PATH;
+    classes[b'`' as usize] = PATH;
     let mut byte = 0u8;
     while byte < 128 {
         if byte.is_ascii_alphanumeric() {
@@ -51,7 +55,20 @@ const fn with(mut classes: [u8; 256], class: u8, members: &[u8]) -> [u8; 256] {
 /// The classes that all bytes of `text` are in. Looks at every byte: a loop that may end early costs
 /// more than the end of a short text.
 pub(super) fn common_classes(text: &[u8]) -> u8 {
-    text.iter().fold(u8::MAX, |common, &byte| common & CLASSES[usize::from(byte)])
+    let (fours, rest) = text.as_chunks::<4>();
+    let common = fours.iter().fold(u8::MAX, |common, four| common & common_classes_of_four(*four));
+    rest.iter().fold(common, |common, &byte| common & classes(byte))
+}
+
+/// Whether `token` is `word` without regard to case. In a token no two bytes but a letter and its other case differ in
+/// that one bit only: the counterpart of `-` is a CR, that of `_` is DEL.
+#[inline]
+pub(super) fn is_word<const LENGTH: usize>(token: &[u8], word: &[u8; LENGTH]) -> bool {
+    const CASE: u8 = b'a' ^ b'A';
+    let differing = |token: &[u8; LENGTH]| {
+        token.iter().zip(word).fold(0, |all, (one, other)| all | ((one ^ other) & !CASE))
+    };
+    token.as_array::<LENGTH>().is_some_and(|token| differing(token) == 0)
 }
 
 /// True for a byte that a token may hold.
@@ -225,6 +242,18 @@ mod tests {
                 (byte as char).to_digit(16).map(|digit| u8::try_from(digit).expect("one digit"));
             assert_eq!(hex_digit(byte), digit, "{byte:#x}");
         }
+        for byte in (0..=255u8).filter(|&byte| is_token_byte(byte)) {
+            for letter in *b"az-_" {
+                assert_eq!(
+                    is_word(&[byte], &[letter]),
+                    byte.eq_ignore_ascii_case(&letter),
+                    "{byte:#x} {letter:#x}"
+                );
+            }
+        }
+        assert!(
+            is_word(b"Host", b"host") && !is_word(b"Hosts", b"host") && !is_word(b"Hos", b"host")
+        );
         for byte in *b"\0\t\n\r \"#<>\\\x7f\x80\xff" {
             assert!(!is_target(&[byte]), "{byte:#x}");
         }

@@ -231,7 +231,9 @@ impl WholeHead<'_> {
     fn read(self, limits: &Limits, parts: &mut HeadParts) -> Result<Meaning, Error> {
         let Self { bytes, request_line, field_count } = self;
         let RequestLine { method, target, version, length } = request_line;
-        parts.begin(method, target.clone(), version);
+        let text = &bytes[target.clone()];
+        let path_length = text.starts_with(b"/").then(|| target::path_length(text));
+        parts.begin(method, target, path_length, version);
         parts.set_bytes(bytes);
         let mut fields = ProtocolFields::default();
         fields::for_each(&bytes[length..], field_count, |field| {
@@ -240,7 +242,7 @@ impl WholeHead<'_> {
             Ok(())
         })?;
         let host = fields.host(version)?;
-        target::check_authority(&bytes[target], host)?;
+        target::check_authority(text, host)?;
         fields.meaning(version, limits)
     }
 }
@@ -260,28 +262,19 @@ pub(super) struct ProtocolFields<'h> {
 }
 
 impl<'h> ProtocolFields<'h> {
-    /// Most names are told apart by their length and first letter.
+    /// Notes a field; its name is a token. Most names are told apart by their length.
     pub(super) fn note(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Error> {
-        let Some(first) = name.first() else { return Ok(()) };
-        match (name.len(), first | 0x20) {
-            (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.host.add(value),
-            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.expect.add(value),
-            (7, b'u') if name.eq_ignore_ascii_case(b"upgrade") => self.has_upgrade = true,
-            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => {
-                self.note_connection(value)?;
-            }
-            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => {
-                self.content_length.add(value);
-            }
-            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                self.transfer_encoding.add(value);
-            }
+        match name.len() {
+            4 if grammar::is_word(name, b"host") => self.host.add(value),
+            6 if grammar::is_word(name, b"expect") => self.expect.add(value),
+            7 if grammar::is_word(name, b"upgrade") => self.has_upgrade = true,
+            10 if grammar::is_word(name, b"connection") => self.note_connection(value)?,
+            14 if grammar::is_word(name, b"content-length") => self.content_length.add(value),
+            17 if grammar::is_word(name, b"transfer-encoding") => self.transfer_encoding.add(value),
             // Servers in the CGI tradition read `_` as `-`: behind a gateway these two would be
             // framing again.
-            (14, b'c') if name.eq_ignore_ascii_case(b"content_length") => {
-                return Err(Error::FramingDisguise);
-            }
-            (17, b't') if name.eq_ignore_ascii_case(b"transfer_encoding") => {
+            14 if grammar::is_word(name, b"content_length") => return Err(Error::FramingDisguise),
+            17 if grammar::is_word(name, b"transfer_encoding") => {
                 return Err(Error::FramingDisguise);
             }
             _ => {}

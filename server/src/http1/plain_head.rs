@@ -58,24 +58,37 @@ pub(super) fn read(
 
 /// The length of the request line, its CRLF included.
 fn read_request_line(window: &[u8], limits: &Limits, parts: &mut HeadParts) -> Option<usize> {
-    let method_end = token_length(window);
-    let method = Method::from_bytes(&window[..method_end]).ok()?;
-    let target_start = method_end + 1;
-    if !window.get(method_end..)?.starts_with(b" /") {
+    let (method, target_start) = read_method(window)?;
+    let target = &window[target_start..];
+    let (target_length, path_length) =
+        target::lengths(target).filter(|_| target.starts_with(b"/"))?;
+    let behind = &target[target_length..];
+    let version = if behind.starts_with(b" HTTP/1.1\r\n") {
+        Version::HTTP_11
+    } else if behind.starts_with(b" HTTP/1.0\r\n") {
+        Version::HTTP_10
+    } else {
         return None;
-    }
-    let target_end = target_start + target::length(&window[target_start..])?;
-    let line_length = target_end + b" HTTP/1.1\r\n".len();
-    let version = match window.get(target_end..line_length)? {
-        b" HTTP/1.1\r\n" => Version::HTTP_11,
-        b" HTTP/1.0\r\n" => Version::HTTP_10,
-        _ => return None,
     };
-    if line_length > limits.request_line_bytes_max || method == Method::CONNECT {
+    let target_end = target_start + target_length;
+    let line_length = target_end + b" HTTP/1.1\r\n".len();
+    if line_length > limits.request_line_bytes_max {
         return None;
     }
-    parts.begin(method, target_start..target_end, version);
+    parts.begin(method, target_start..target_end, Some(path_length), version);
     Some(line_length)
+}
+
+/// The method, and where what follows its space starts. CONNECT is not plain.
+fn read_method(window: &[u8]) -> Option<(Method, usize)> {
+    // Most are this one.
+    if window.starts_with(b"GET ") {
+        return Some((Method::GET, 4));
+    }
+    let length = token_length(window);
+    let method = Method::from_bytes(&window[..length]).ok()?;
+    let is_plain = window.get(length) == Some(&b' ') && method != Method::CONNECT;
+    is_plain.then_some((method, length + 1))
 }
 
 /// How many token bytes `text` begins with.

@@ -33,6 +33,8 @@ pub(super) struct HeadParts {
     version: Version,
     /// Where in `bytes` it stands.
     target: Range<usize>,
+    /// How many bytes of a target in origin-form are its path; `None` for the other forms.
+    path_length: Option<usize>,
     fields: Vec<FieldSpans>,
     uri: OnceCell<Uri>,
     headers: OnceCell<HeaderMap>,
@@ -77,10 +79,17 @@ impl Span {
 
 impl HeadParts {
     /// Starts with what the request line says.
-    pub(super) fn begin(&mut self, method: Method, target: Range<usize>, version: Version) {
+    pub(super) fn begin(
+        &mut self,
+        method: Method,
+        target: Range<usize>,
+        path_length: Option<usize>,
+        version: Version,
+    ) {
         debug_assert!(self.bytes.is_empty() && self.fields.is_empty(), "it was cleared");
         self.method = method;
         self.target = target;
+        self.path_length = path_length;
         self.version = version;
     }
 
@@ -186,12 +195,10 @@ impl RequestHead {
     #[must_use]
     pub fn path(&self) -> &str {
         let parts = self.parts();
-        let target = &parts.bytes[parts.target.clone()];
-        if target.first() != Some(&b'/') {
-            return self.uri().path();
+        match parts.path_length {
+            Some(length) => text(&parts.bytes[parts.target.start..][..length]),
+            None => self.uri().path(),
         }
-        let length = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
-        text(&target[..length])
     }
 
     /// What follows the first `?` of the target.

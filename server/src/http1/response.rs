@@ -69,7 +69,7 @@ fn try_write_head(
     if let Some(media_type) = head.fields.media_type
         && !handler.has_type
     {
-        encode::field("content-type", media_type.as_bytes(), out);
+        encode::content_type_field(media_type, out);
     }
     let (body, framing_field) =
         framing::response_framing(head.asked, head.status, head.body, handler.content_length)?;
@@ -123,6 +123,10 @@ fn write_handler_fields(
     out: &mut Vec<u8>,
 ) -> Result<HandlerFields, UsageError> {
     let mut fields = HandlerFields::default();
+    // As most are: an iterator that finds nothing costs more.
+    if headers.is_empty() {
+        return Ok(fields);
+    }
     for (name, value) in headers {
         let (name, value) = (name.as_str(), value.as_bytes());
         match name {

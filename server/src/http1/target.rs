@@ -45,11 +45,11 @@ fn has_scheme(target: &[u8], scheme: &[u8]) -> bool {
     target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
-/// The length of the target in origin-form that `text` begins with: all bytes up to the first that no target holds. `None`
-/// where a percent escape or a backtick makes it worth a closer look.
+/// The length of the target in origin-form that `text` begins with, which is all bytes up to the first that no target holds,
+/// and that of its path. `None` where a percent escape or a backtick makes it worth a closer look.
 #[inline]
-pub(super) fn length(text: &[u8]) -> Option<usize> {
-    let (mut length, mut common) = (0, grammar::UNESCAPED);
+pub(super) fn lengths(text: &[u8]) -> Option<(usize, usize)> {
+    let (mut length, mut common) = (0, u8::MAX);
     for four in text.as_chunks::<4>().0 {
         let classes = grammar::common_classes_of_four(*four);
         if classes & grammar::TARGET == 0 {
@@ -66,7 +66,16 @@ pub(super) fn length(text: &[u8]) -> Option<usize> {
         common &= classes;
         length += 1;
     }
-    (common != 0).then_some(length)
+    if common & grammar::UNESCAPED == 0 {
+        return None;
+    }
+    let has_query = common & grammar::PATH == 0;
+    Some((length, if has_query { path_length(&text[..length]) } else { length }))
+}
+
+/// The length of the path that a target in origin-form begins with.
+pub(super) fn path_length(target: &[u8]) -> usize {
+    target.iter().position(|&byte| byte == b'?').unwrap_or(target.len())
 }
 
 /// Refuses a target in absolute-form, which [`check`] has let pass, that is at odds with `host`: a valid `Host`, or `None`
