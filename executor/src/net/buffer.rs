@@ -1,4 +1,5 @@
-//! Receive buffers, lent by the shard to streams that hold unread bytes: an idle connection holds none.
+//! Receive buffers, lent by the shard to streams that hold unread bytes: an idle connection holds none, and one whose message
+//! comes in pieces holds as much as has come of it.
 
 use core::cell::RefCell;
 use core::fmt;
@@ -10,6 +11,10 @@ pub const RECV_BUFFER_BYTES: usize = 64 * 1024;
 /// Buffers kept for reuse by a shard: 1 MiB. Few are out at a time, and the one given back last is used first, so
 /// that all connections of a turn share the same warm memory.
 const POOLED_MAX: usize = 16;
+
+/// Bytes that are moved to memory of their own when their stream waits for more: most heads that come in pieces. To move
+/// more costs more than it saves.
+const SETTLED_BYTES_MAX: usize = RECV_BUFFER_BYTES / 8;
 
 /// The spare buffers of a shard.
 #[derive(Default)]
@@ -24,6 +29,9 @@ impl BufferPool {
     }
 
     fn give_back(&self, buffer: Box<[u8]>) {
+        if buffer.len() < RECV_BUFFER_BYTES {
+            return;
+        }
         let mut spare = self.spare.borrow_mut();
         if spare.len() < POOLED_MAX {
             spare.push(buffer);
@@ -34,7 +42,7 @@ impl BufferPool {
 /// The bytes that a stream received and its reader did not consume.
 #[derive(Default)]
 pub(super) struct RecvBuffer {
-    /// Lent from the pool while there are bytes, and during a read.
+    /// Lent from the pool while there are bytes, and during a read; of its own while more is waited for.
     memory: Option<Box<[u8]>>,
     start: usize,
     end: usize,
@@ -60,6 +68,11 @@ impl RecvBuffer {
     /// # Panics
     /// When the buffer is full.
     pub(super) fn room(&mut self, pool: &BufferPool) -> &mut [u8] {
+        let is_settled = |memory: &mut Box<[u8]>| memory.len() < RECV_BUFFER_BYTES;
+        if let Some(settled) = self.memory.take_if(is_settled) {
+            let memory = self.memory.insert(pool.take());
+            memory[..self.end].copy_from_slice(&settled[..self.end]);
+        }
         let memory = self.memory.get_or_insert_with(|| pool.take());
         // Moved to the front only when little room is left: small reads behind a partial message stay cheap.
         if self.start > 0 && memory.len() - self.end < RECV_BUFFER_BYTES / 2 {
@@ -81,6 +94,19 @@ impl RecvBuffer {
     pub(super) fn consume(&mut self, count: usize) {
         assert!(count <= self.end - self.start, "only bytes that are there can be consumed");
         self.start += count;
+    }
+
+    /// Makes do with memory for the bytes alone, for a wait that may be long: a message that comes in pieces, or that never
+    /// comes to its end, holds no more than has come of it.
+    pub(super) fn settle(&mut self, pool: &BufferPool) {
+        let is_large = |memory: &mut Box<[u8]>| memory.len() == RECV_BUFFER_BYTES;
+        if !(1..=SETTLED_BYTES_MAX).contains(&(self.end - self.start)) {
+            return;
+        }
+        let Some(memory) = self.memory.take_if(is_large) else { return };
+        self.memory = Some(Box::from(&memory[self.start..self.end]));
+        (self.start, self.end) = (0, self.end - self.start);
+        pool.give_back(memory);
     }
 
     /// Gives the memory back if no bytes are left in it.
@@ -125,6 +151,36 @@ mod tests {
         buffer.release(&pool);
         assert!(buffer.memory.is_none());
         assert_eq!(pool.spare.borrow().len(), 1);
+    }
+
+    #[test]
+    fn what_waits_for_more_holds_no_more_than_has_come() {
+        let pool = BufferPool::default();
+        let mut buffer = RecvBuffer::default();
+        buffer.settle(&pool);
+        assert!(buffer.memory.is_none());
+        for (length, settled) in [(5, 3), (SETTLED_BYTES_MAX + 3, RECV_BUFFER_BYTES)] {
+            buffer.room(&pool)[..length].fill(7);
+            buffer.filled(length);
+            buffer.consume(2);
+            let bytes = buffer.bytes().to_vec();
+            for _ in 0..2 {
+                buffer.settle(&pool);
+                assert_eq!(
+                    (buffer.memory.as_ref().map(|it| it.len()), buffer.bytes()),
+                    (Some(settled), &bytes[..])
+                );
+            }
+            buffer.room(&pool)[0] = 8;
+            buffer.filled(1);
+            assert_eq!(buffer.bytes(), [&bytes[..], &[8]].concat());
+            assert_eq!(buffer.memory.as_ref().map(|it| it.len()), Some(RECV_BUFFER_BYTES));
+            buffer.settle(&pool);
+            buffer.consume(bytes.len() + 1);
+            buffer.release(&pool);
+            assert!(buffer.memory.is_none());
+            assert_eq!(pool.spare.borrow().len(), 1);
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ impl Connection {
             self.received.room(pool)
         } else {
             // Nothing is known to be there: borrow no buffer for the wait.
+            self.received.settle(pool);
             return self
                 .socket
                 .poll_ready(Interest::Read, cx)
@@ -49,6 +50,9 @@ impl Connection {
             if transfer.exhausted {
                 self.socket.exhaust(Interest::Read);
             }
+        }
+        if read.is_pending() {
+            self.received.settle(pool);
         }
         self.received.release(pool);
         Poll::Ready(ready!(read).map(|transfer| transfer.count))
