@@ -58,6 +58,20 @@ impl Connection {
         Poll::Ready(ready!(read).map(|transfer| transfer.count))
     }
 
+    pub(crate) fn try_fill(&mut self) -> io::Result<Option<usize>> {
+        let pool = &self.socket.core.buffers;
+        let room = self.received.room(pool);
+        let read = self.socket.try_io(Interest::Read, |driver, token| driver.read(token, room));
+        if let Ok(Some(transfer)) = &read {
+            self.received.filled(transfer.count);
+            if transfer.exhausted {
+                self.socket.exhaust(Interest::Read);
+            }
+        }
+        self.received.release(pool);
+        Ok(read?.map(|transfer| transfer.count))
+    }
+
     pub(crate) fn buffered(&self) -> &[u8] {
         self.received.bytes()
     }
@@ -146,6 +160,18 @@ macro_rules! receiving {
         /// When [`RECV_BUFFER_BYTES`](crate::net::RECV_BUFFER_BYTES) are buffered: consume first.
         pub fn poll_fill(&mut self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
             self.connection.poll_fill(cx)
+        }
+
+        /// As `poll_fill`, of what is there at this moment, though the shard may not have been told of it yet; `None` if
+        /// nothing is. For whoever is about to end a connection because nothing has come.
+        ///
+        /// # Errors
+        /// As `poll_fill`.
+        ///
+        /// # Panics
+        /// As `poll_fill`.
+        pub fn try_fill(&mut self) -> io::Result<Option<usize>> {
+            self.connection.try_fill()
         }
 
         /// Bytes that were received and not consumed.

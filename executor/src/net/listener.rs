@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::{DetachedListener, Socket, TcpStream};
 use crate::current;
-use crate::driver::{ListenOptions, Ready};
+use crate::driver::{Address, ListenOptions, Ready, Token};
 use crate::reactor::{Interest, Kind};
 use crate::shard::Core;
 
@@ -75,16 +75,36 @@ impl TcpListener {
         poll_fn(move |cx| self.poll_accept(cx, origin))
     }
 
+    /// Takes a connection that waits at this moment, though the shard may not have been told of it yet; `None` if none does.
+    /// For whoever is about to close the listener: what waits then is reset.
+    ///
+    /// # Errors
+    /// Those of [`TcpListener::accept`].
+    #[track_caller]
+    pub fn try_accept(&self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+        let origin = Location::caller();
+        let accepted = self.socket.try_io(Interest::Read, |driver, token| driver.accept(token))?;
+        Ok(accepted.map(|(token, peer)| self.taken(token, &peer, origin)))
+    }
+
     fn poll_accept(
         &self,
         cx: &Context<'_>,
         origin: &'static Location<'static>,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let accept = self.socket.poll_io(Interest::Read, cx, |driver, token| driver.accept(token));
-        Poll::Ready(ready!(accept).map(|(token, peer)| {
-            let peer = peer.ip().expect("a TCP connection comes from an IP address");
-            (TcpStream::connected(Rc::clone(&self.socket.core), token, peer, origin), peer)
-        }))
+        Poll::Ready(ready!(accept).map(|(token, peer)| self.taken(token, &peer, origin)))
+    }
+
+    /// What the driver has accepted, as a stream.
+    fn taken(
+        &self,
+        token: Token,
+        peer: &Address,
+        origin: &'static Location<'static>,
+    ) -> (TcpStream, SocketAddr) {
+        let peer = peer.ip().expect("a TCP connection comes from an IP address");
+        (TcpStream::connected(Rc::clone(&self.socket.core), token, peer, origin), peer)
     }
 }
 

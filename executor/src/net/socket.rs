@@ -62,6 +62,24 @@ impl Socket {
         }
     }
 
+    /// Calls `operation` now, whether an edge has been reported or not; `None`: it would block. Spends nothing.
+    pub(crate) fn try_io<T>(
+        &self,
+        interest: Interest,
+        mut operation: impl FnMut(&dyn Driver, Token) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        loop {
+            match operation(self.driver(), self.token()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.source.would_block(interest);
+                    return Ok(None);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result.map(Some),
+            }
+        }
+    }
+
     /// The driver said that the same call would now block.
     pub(crate) fn exhaust(&self, interest: Interest) {
         self.source.exhaust(interest);

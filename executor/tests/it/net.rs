@@ -352,6 +352,33 @@ fn an_accept_that_is_dropped_loses_no_connection() {
 }
 
 #[test]
+fn what_is_there_is_found_without_an_edge() {
+    // From one try to the next the shard does not look at its sockets.
+    on_both(|| async {
+        let (listener, address) = listen();
+        assert!(listener.try_accept().unwrap().is_none());
+        let mut connecting = pin!(TcpStream::connect(address));
+        assert!(poll!(connecting.as_mut()).is_pending());
+        let (mut server, peer) = listener.try_accept().unwrap().expect("one waits");
+        assert!(listener.try_accept().unwrap().is_none());
+        let mut client = connecting.await.unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        assert_eq!(server.try_fill().unwrap(), None);
+        client.write_all(b"abc").await.unwrap();
+        assert_eq!(server.try_fill().unwrap(), Some(3));
+        assert_eq!((server.try_fill().unwrap(), server.buffered()), (None, &b"abc"[..]));
+        server.consume(3);
+        // The edge of what was taken comes after all, and does no harm.
+        yield_now().await;
+        assert!(poll!(pin!(server.fill())).is_pending());
+        client.write_all(b"d").await.unwrap();
+        assert_eq!(server.fill().await.unwrap(), 1);
+        drop(client);
+        assert_eq!(server.try_fill().unwrap(), Some(0));
+    });
+}
+
+#[test]
 fn a_connect_that_is_dropped_leaves_nothing() {
     // Before its first poll, while it waits, and when its outcome is known but was not asked.
     on_both(|| async {
