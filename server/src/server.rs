@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use futures::future::{FutureExt, join, join_all};
 use mainspring_executor::driver::{Exhausted, ListenOptions};
-use mainspring_executor::net::TcpListener;
+use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::os::OsDriver;
-use mainspring_executor::time::{sleep, timeout};
+use mainspring_executor::time::{sleep, timeout, yield_now};
 use mainspring_executor::{CancelToken, Scope, Shard};
 
 use crate::balance::{Balance, Seating};
@@ -26,6 +26,9 @@ use crate::{Handler, Shutdown, Telemetry};
 
 /// Pause before the next accept when the machine is out of sockets: some will be closed meanwhile.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that a drain takes out of a backlog before others run.
+const SWEEP_BURST_MAX: usize = 64;
 
 /// What the end of a client's stream means while its request is being handled.
 ///
@@ -203,10 +206,8 @@ impl<H: Handler> Server<H> {
         drop(signals.spawn(shutdown.clone().obey_signals(lame_duck)));
         let balance = self.balance.unwrap_or_else(Balance::alone);
         let (seating, intake) = balance.open(self.connections_max);
-        let accepts = listeners.iter().map(|listener| accept(listener, &house, seating.clone()));
+        let accepts = listeners.into_iter().map(|it| accept(it, &house, seating.clone()));
         join(join_all(accepts), house.take_in(intake)).await;
-        // Closing them resets what arrives from now on; what the backlog held was taken.
-        drop(listeners);
         let House { connections, context, .. } = &house;
         tracing::info!(connections = connections.len(), "draining: what runs may end");
         drain(connections, drain_timeout, shutdown.stopping()).await;
@@ -220,20 +221,15 @@ impl<H: Handler> Server<H> {
 }
 
 /// Accepts connections until the drain begins, and then those that wait already.
-async fn accept(listener: &TcpListener, house: &House, mut seating: Seating) {
+async fn accept(listener: TcpListener, house: &House, mut seating: Seating) {
     let context = &house.context;
     let mut draining = context.draining.cancelled();
-    let mut swept = 0;
-    while swept < BACKLOG_SWEEP_MAX {
-        if context.draining.is_cancelled() {
-            swept += 1;
-        }
+    while !context.draining.is_cancelled() {
         let accepted = {
             let next = async {
                 house.room(&seating).await;
                 listener.accept().await
             };
-            // What can be accepted at once comes first, so that a drain takes what waits already.
             let mut next = pin!(next.fuse());
             futures::select_biased! {
                 next = next => next,
@@ -241,16 +237,36 @@ async fn accept(listener: &TcpListener, house: &House, mut seating: Seating) {
             }
         };
         match accepted {
-            Ok((stream, _peer)) => {
-                context.stats.connections_accepted.add(1);
-                if let Err(error) = house.place(stream, &mut seating).await {
-                    tracing::warn!("a connection was lost on its way: {error}");
-                }
-            }
-            // What waits for sockets that the machine does not have cannot be taken: the drain does not wait with it.
-            Err(error) if Exhausted::is(&error) && context.draining.is_cancelled() => break,
+            Ok((stream, _peer)) => take(stream, house, &mut seating).await,
             Err(error) => pause_after(&error).await,
         }
+    }
+    sweep(&listener, house, &mut seating).await;
+}
+
+/// Takes what waits to be accepted when a drain begins, also what the shard was not told of yet: closing the listener, which
+/// comes next, resets what it holds.
+async fn sweep(listener: &TcpListener, house: &House, seating: &mut Seating) {
+    for swept in 1..=BACKLOG_SWEEP_MAX {
+        match listener.try_accept() {
+            Ok(Some((stream, _peer))) => take(stream, house, seating).await,
+            Ok(None) => return,
+            // What waits for sockets that the machine does not have cannot be taken: the drain does not wait with it.
+            Err(error) if Exhausted::is(&error) => return,
+            // That peer gave up.
+            Err(error) => tracing::debug!("accept failed: {error}"),
+        }
+        if swept % SWEEP_BURST_MAX == 0 {
+            yield_now().await;
+        }
+    }
+}
+
+/// Brings a connection that was accepted to its seat.
+async fn take(stream: TcpStream, house: &House, seating: &mut Seating) {
+    house.context.stats.connections_accepted.add(1);
+    if let Err(error) = house.place(stream, seating).await {
+        tracing::warn!("a connection was lost on its way: {error}");
     }
 }
 

@@ -87,11 +87,25 @@ impl Link {
         }
         let idle = self.context.timeouts.idle;
         match self.poll_receive(cx, |wait| wait.begin() + idle) {
-            // A drain closes only what waits: bytes that are here are a request, and are served.
-            Poll::Pending => {
-                Pin::new(&mut self.draining).poll(cx).map(|()| Err(ReceiveError::Gone))
+            // A drain closes only what waits.
+            Poll::Pending => ready!(Pin::new(&mut self.draining).poll(cx)),
+            Poll::Ready(Err(ReceiveError::TimedOut)) => {}
+            received => return received,
+        }
+        Poll::Ready(self.receive_at_last())
+    }
+
+    /// What has come, though the shard may not have been told of it yet, to a connection that is about to be closed as
+    /// idle: bytes that are here are a request, and are served. Those that come after our FIN are nobody's fault
+    /// (RFC 9112 §9.5).
+    fn receive_at_last(&mut self) -> Result<usize, ReceiveError> {
+        let Some(stream) = &mut self.stream else { return Err(ReceiveError::Gone) };
+        match stream.try_fill() {
+            Ok(Some(count)) => {
+                self.reading.end(count);
+                Ok(count)
             }
-            received => received,
+            Ok(None) | Err(_) => Err(ReceiveError::Gone),
         }
     }
 

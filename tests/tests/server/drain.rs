@@ -1,13 +1,16 @@
 //! The end of a server: what is idle is closed, what runs may end, and nothing that has begun is lost.
 
 use core::time::Duration;
+use std::io::{Read, Write};
 use std::rc::Rc;
 
+use futures::future::join_all;
 use futures::join;
 use mainspring::{Request, Server, Shutdown};
 use mainspring_executor::Instant;
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::TcpListener;
+use mainspring_executor::os::OsDriver;
 use mainspring_executor::shield::shield;
 use mainspring_executor::signal::Signal;
 use mainspring_executor::time::{now, sleep};
@@ -339,6 +342,65 @@ fn a_drain_sweeps_every_backlog() {
         world.run().unwrap_or_else(|failure| panic!("SIGTERM at {millis} ms: {failure}"));
         assert!(world.leaks().is_empty(), "{:?}", world.leaks());
     }
+}
+
+/// What waits in the backlog when the drain begins is served, also what is more than one poll gets done.
+#[test]
+fn a_drain_serves_a_long_backlog() {
+    const CLIENTS: usize = 300;
+    let world = World::new(1, WorldConfig::calm());
+    let host = world.host("server");
+    host.run(async {
+        let address = ([0, 0, 0, 0], 80).into();
+        let listener = TcpListener::bind(address, ListenOptions::default()).expect("a free port");
+        let shutdown = Shutdown::new();
+        // By then all of them are there, and nobody was accepted.
+        sleep(SECOND).await;
+        shutdown.drain();
+        Server::new(async |_: Request| "hello").serve(vec![listener], shutdown).await;
+    });
+    let address = host.address(80);
+    world.host("clients").run(async move {
+        let clients = (0..CLIENTS).map(|_| async move {
+            let mut client = Client::connect(address).await.expect("it listens");
+            client.send(get("/").as_bytes()).await.expect("the kernel takes it");
+            let answer = client.answer(false).await.expect("an answer");
+            assert_eq!((&*answer.body, answer.field("connection")), (&b"hello"[..], Some("close")));
+        });
+        join_all(clients).await;
+    });
+    world.run().unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(world.leaks().is_empty(), "{:?}", world.leaks());
+}
+
+/// What has come when the drain begins is answered, though the shard has not been told of it yet: on a connection that was
+/// idle when it last looked, and on one that nobody has accepted.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the shard does not see it"
+)]
+fn a_drain_answers_what_has_come_unnoticed() {
+    let driver = Rc::new(OsDriver::new().expect("a driver"));
+    Case::new(playground).run_on_os(driver, |stage| async move {
+        let mut kept = stage.connect().await;
+        goes_on(&mut kept).await;
+        // From here to the drain nothing has to be waited for: the shard does not look at its sockets.
+        kept.send(get("/hello").as_bytes()).await.expect("the kernel takes it");
+        let mut fresh = std::net::TcpStream::connect(stage.address).expect("it listens");
+        fresh.write_all(get("/hello").as_bytes()).expect("the kernel takes it");
+        fresh.set_nonblocking(true).expect("a socket");
+        stage.drain();
+        let answer = kept.answer(false).await.expect("an answer");
+        assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+        let mut received = Vec::new();
+        while let Err(error) = fresh.read_to_end(&mut received) {
+            assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "no reset");
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(received.starts_with(b"HTTP/1.1 200 OK") && received.ends_with(b"hello"));
+    });
 }
 
 /// A drain does not wait for sockets that the machine does not have.
