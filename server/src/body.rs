@@ -72,8 +72,10 @@ impl Incoming {
 
     /// The next bytes; `None` after the last. Cancel-safe.
     pub async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
+        let waiting = Waiting(self);
         loop {
-            let frame = poll_fn(|cx| http_body::Body::poll_frame(Pin::new(self), cx)).await?;
+            let frame =
+                poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *waiting.0), cx)).await?;
             match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => return Some(Ok(data)),
                 // Trailers: whoever wants them polls frames.
@@ -97,6 +99,18 @@ impl Incoming {
             all.extend_from_slice(&chunk);
         }
         Ok(all.into())
+    }
+}
+
+/// Whoever waits for a chunk. When it does so no longer, be it that it has one or that it does something else, time is not
+/// the client's any more.
+struct Waiting<'a>(&'a mut Incoming);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(link) = self.0.link.as_ref().and_then(Weak::upgrade) {
+            link.borrow_mut().end_body_wait(self.0.exchange);
+        }
     }
 }
 

@@ -145,6 +145,13 @@ impl Link {
         }
     }
 
+    /// Nobody waits for the body of request `exchange` any more, or not now.
+    pub(crate) fn end_body_wait(&mut self, exchange: u64) {
+        if exchange == self.exchange && !self.is_answered {
+            self.reading.end(0);
+        }
+    }
+
     fn poll_body_event(
         &mut self,
         cx: &mut TaskContext<'_>,

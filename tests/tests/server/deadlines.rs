@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use mainspring::{Handler, IntoResponse, Pace, Request, Server, Timeouts};
-use mainspring_executor::time::{now, sleep, sleep_until};
+use mainspring_executor::time::{now, sleep, sleep_until, timeout};
 
 use crate::playground::playground;
 use crate::stage::{Case, LATENCY, Machines, Stage};
@@ -371,5 +371,33 @@ fn a_slow_handler_does_not_make_a_slow_client() {
         client.send(&pattern(300_000)).await.expect("the server reads");
         assert_eq!(client.answer(false).await.expect("an answer").body, b"300000");
         assert!(stage.seen.count.get() > 2);
+    });
+}
+
+/// Nor is the time in which a handler that has begun to wait does something else: the bytes have come meanwhile.
+#[test]
+fn a_handler_that_looks_away_does_not_make_a_slow_client() {
+    let server = |_: &Stage| {
+        Server::new(async |mut request: Request| {
+            let body = request.body_mut();
+            timeout(SECOND, body.chunk()).await.expect_err("nothing has come yet");
+            sleep(100 * SECOND).await;
+            let mut length = 0;
+            while let Some(chunk) = body.chunk().await {
+                length += chunk.expect("the client was never slow").len();
+            }
+            format!("{length}").into_response()
+        })
+        .timeouts(Timeouts { handler: 200 * SECOND, ..Timeouts::default() })
+    };
+    Case::new(server).on(Machines::Simulated).check(|stage| async move {
+        let mut client = stage.connect().await;
+        let head = request("POST", "/", "Content-Length: 9\r\n");
+        client.send(head.as_bytes()).await.expect("the server reads");
+        for pause in [3, 100, 10] {
+            sleep(pause * SECOND).await;
+            client.send(b"abc").await.expect("the server reads");
+        }
+        assert_eq!(client.answer(false).await.expect("an answer").body, b"9");
     });
 }
