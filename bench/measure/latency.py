@@ -18,20 +18,27 @@ CLIENT = "open-loop"
 WARM_UP_SECONDS = 1
 
 
-def build_client():
-    tell(f"building {CLIENT}")
-    cargo_build(CLIENT, ["--locked", "-p", CLIENT], BENCH)
+def build_client(name=CLIENT):
+    tell(f"building {name}")
+    cargo_build(name, ["--locked", "-p", name], BENCH)
 
 
 def ask(server, case, rate, options):
+    with started(server, options.server_core) as (process, address):
+        check(server, case, address)
+        run = ask_at_rate(process, case, address, rate, options)
+    return {**run, "wait": max(run["server_wait"], run["client_wait"], run["steal"])}
+
+
+def ask_at_rate(process, case, address, rate, options, *more):
+    """One run of the client against a server that runs, and which shares of it each of them waited for its core."""
     cores = (options.server_core, options.client_core)
     seconds = options.seconds + WARM_UP_SECONDS
-    with started(server, options.server_core) as (process, address), tempfile.TemporaryFile() as log:
-        check(server, case, address)
+    command = [str(target_dir() / "release" / CLIENT), f"{address[0]}:{address[1]}", case.path, str(rate),
+               str(case.connections or options.connections), str(options.seconds), *more]
+    with tempfile.TemporaryFile() as log:
         ran, waited = schedstat(process.pid)
         steal = stolen(cores)
-        command = [str(target_dir() / "release" / CLIENT), f"{address[0]}:{address[1]}", case.path, str(rate),
-                   str(case.connections or options.connections), str(options.seconds)]
         client = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                   preexec_fn=child_setup(options.client_core))
         try:
@@ -43,9 +50,9 @@ def ask(server, case, rate, options):
         log.seek(0)
         said = log.read().decode(errors="replace")
     if client.returncode != 0:
-        raise Failure(f"{server.name}, {case.name} at {rate}/s: {said}")
-    return {**json.loads(said), "server_busy": ran / seconds,
-            "wait": max(waited / seconds, client_wait, steal / seconds)}
+        raise Failure(f"{case.name} at {rate}/s: {said}")
+    return {**json.loads(said), "server_busy": ran / seconds, "server_wait": waited / seconds,
+            "client_wait": client_wait, "steal": steal / seconds}
 
 
 def rate_of(case, servers, options):

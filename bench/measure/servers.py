@@ -88,9 +88,9 @@ def cargo_build(name, what, folder):
         raise Failure(f"{name} does not build: {' '.join(command)}, in {folder}")
 
 
-def playground():
+def playground(workers=1, *more):
     what = ["--locked", "-p", "mainspring", "--example", "playground"]
-    return Server("mainspring", what, ROOT, "examples/playground", ("--workers", "1"))
+    return Server("mainspring", what, ROOT, "examples/playground", ("--workers", str(workers), *more))
 
 
 def known_servers():

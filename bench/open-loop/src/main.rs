@@ -5,19 +5,26 @@
 //! One thread, which never sleeps: its own waking up would be in every figure. Each connection has one request in
 //! flight; the one that has been idle for longest is next, and a request that finds none waits in order. The first
 //! answer on each connection tells how long all of them are: the server's `Date` is of one length.
+//!
+//! With `stamps` it may share its core. A request counts from the moment it was sent, unless it was the server that kept it
+//! waiting, and to the moment that the kernel has noted for the arrival of its answer (`SO_TIMESTAMPNS`): the time in which
+//! the client was not run is in no figure.
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant, SystemTime};
 
 use memchr::memmem;
+use nix::sys::socket::{self, ControlMessageOwned, MsgFlags, sockopt};
+use nix::sys::time::TimeSpec;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 
-const USAGE: &str = "usage: open-loop ADDR PATH RATE CONNECTIONS SECONDS";
+const USAGE: &str = "usage: open-loop ADDR PATH RATE CONNECTIONS SECONDS [stamps]";
 /// Answers that came in this part of the run, at its start, do not count.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Most bytes of one answer.
@@ -32,12 +39,18 @@ struct Options {
     rate: f64,
     connections: usize,
     seconds: f64,
+    /// The kernel says when answers came.
+    stamps: bool,
 }
 
 struct Connection {
     stream: TcpStream,
     /// When the request in flight was due.
     due: Duration,
+    /// Since when it counts, by the clock of the stamps if there are any.
+    since: Duration,
+    /// When the answer before came, by the same clock.
+    answered: Duration,
     /// Bytes of its answer so far.
     received: usize,
     answer: [u8; ANSWER_BYTES_MAX],
@@ -71,7 +84,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn options() -> Result<Options, Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [address, path, rate, connections, seconds] = args.as_slice() else {
+    let (args, stamps) = match args.split_last() {
+        Some((last, args)) if last == "stamps" => (args, true),
+        _ => (args.as_slice(), false),
+    };
+    let [address, path, rate, connections, seconds] = args else {
         return Err(USAGE.into());
     };
     let options = Options {
@@ -80,6 +97,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         rate: rate.parse()?,
         connections: connections.parse()?,
         seconds: seconds.parse()?,
+        stamps,
     };
     let sound = options.rate > 0.0 && options.connections > 0 && options.seconds > 0.0;
     if sound { Ok(options) } else { Err(USAGE.into()) }
@@ -109,7 +127,12 @@ fn connect(options: &Options) -> Result<(Connection, usize), Box<dyn Error>> {
         return Err("the first answer is not one 200".into());
     }
     stream.set_nonblocking(true)?;
-    Ok((Connection { stream, due: Duration::ZERO, received: 0, answer }, length))
+    if options.stamps {
+        socket::setsockopt(&stream, sockopt::ReceiveTimestampns, &true)?;
+    }
+    let never = Duration::ZERO;
+    let (due, since, answered) = (never, never, never);
+    Ok((Connection { stream, due, since, answered, received: 0, answer }, length))
 }
 
 /// The bytes of head and body once the head is there, by its `Content-Length`.
@@ -139,6 +162,8 @@ fn run(
     // Requests due before this moment have found no idle connection: the server is late with them, not the client.
     let mut starved_until = Duration::ZERO;
     let begin = Instant::now();
+    let begin_by_stamps = clock_of_stamps()?;
+    let mut space = nix::cmsg_space!(TimeSpec);
     while outcome.answered < total {
         let now = begin.elapsed();
         if now > length + PATIENCE {
@@ -156,7 +181,9 @@ fn run(
             if due > starved_until {
                 outcome.late = outcome.late.max(now - due);
             }
-            ask(&mut connections[at], due, &options.request)?;
+            let connection = &mut connections[at];
+            let since = if options.stamps { connection.since(begin_by_stamps + due)? } else { due };
+            ask(connection, due, since, &options.request)?;
             sent += 1;
         }
         events.clear();
@@ -165,10 +192,17 @@ fn run(
         for event in &events {
             let at = usize::try_from(event.data.u64())?;
             let connection = &mut connections[at];
-            if take(connection, answer_bytes)? {
+            let answered = if options.stamps {
+                take_with_stamp(connection, answer_bytes, &mut space)?
+            } else {
+                take(connection, answer_bytes)?.then(|| begin.elapsed())
+            };
+            if let Some(answered) = answered {
                 outcome.answered += 1;
+                connection.answered = answered;
                 if connection.due >= WARM_UP {
-                    let latency = begin.elapsed() - connection.due;
+                    // The clock of the stamps may have been set back by a hair meanwhile.
+                    let latency = answered.saturating_sub(connection.since);
                     outcome.latencies.push(u64::try_from(latency.as_nanos())?);
                 }
                 idle.push_back(at);
@@ -182,9 +216,22 @@ fn run(
     Ok(outcome)
 }
 
+impl Connection {
+    /// Since when a request counts that was due at `due`, and is written now. This connection is the one that has been free
+    /// for longest: if it was not free when the request was due, none was, and it is the server that kept it waiting.
+    fn since(&self, due: Duration) -> Result<Duration, Box<dyn Error>> {
+        if self.answered > due { Ok(due) } else { clock_of_stamps() }
+    }
+}
+
 /// A request is smaller than any socket's buffer, which is empty: it goes whole.
-fn ask(connection: &mut Connection, due: Duration, request: &[u8]) -> Result<(), Box<dyn Error>> {
-    connection.due = due;
+fn ask(
+    connection: &mut Connection,
+    due: Duration,
+    since: Duration,
+    request: &[u8],
+) -> Result<(), Box<dyn Error>> {
+    (connection.due, connection.since) = (due, since);
     connection.received = 0;
     if connection.stream.write(request)? < request.len() {
         return Err("the socket did not take a whole request".into());
@@ -204,10 +251,52 @@ fn take(connection: &mut Connection, answer_bytes: usize) -> Result<bool, Box<dy
             Err(error) => return Err(error.into()),
         }
         if connection.received >= answer_bytes {
-            let right = connection.received == answer_bytes && connection.answer.starts_with(OK);
-            return if right { Ok(true) } else { Err(unexpected().into()) };
+            return check(connection, answer_bytes).map(|()| true);
         }
     }
+}
+
+/// Reads what is there; if that completes the answer, when its last bytes came.
+fn take_with_stamp(
+    connection: &mut Connection,
+    answer_bytes: usize,
+    space: &mut [u8],
+) -> Result<Option<Duration>, Box<dyn Error>> {
+    loop {
+        let room = &mut connection.answer[connection.received..];
+        let mut slices = [IoSliceMut::new(room)];
+        let socket = connection.stream.as_raw_fd();
+        let received =
+            socket::recvmsg::<()>(socket, &mut slices, Some(space), MsgFlags::MSG_DONTWAIT);
+        let message = match received.map_err(io::Error::from) {
+            Ok(message) if message.bytes == 0 => {
+                return Err("the server hung up, or its answer is too long".into());
+            }
+            Ok(message) => message,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let stamp = message.cmsgs()?.find_map(|it| match it {
+            ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
+            _ => None,
+        });
+        connection.received += message.bytes;
+        if connection.received >= answer_bytes {
+            check(connection, answer_bytes)?;
+            return Ok(Some(stamp.ok_or("the kernel stamps nothing")?));
+        }
+    }
+}
+
+/// The clock that the kernel stamps by.
+fn clock_of_stamps() -> Result<Duration, Box<dyn Error>> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?)
+}
+
+fn check(connection: &Connection, answer_bytes: usize) -> Result<(), Box<dyn Error>> {
+    let is_right = connection.received == answer_bytes && connection.answer.starts_with(OK);
+    if is_right { Ok(()) } else { Err(unexpected().into()) }
 }
 
 fn unexpected() -> io::Error {
