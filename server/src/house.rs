@@ -135,10 +135,7 @@ impl House {
         let house = Rc::downgrade(&self.connections);
         let held = Held { seat, _admission: admission, freed: Rc::clone(&self.freed), stats };
         // The scope waits for it; its handle has nothing to say.
-        drop(self.connections.spawn(async move {
-            let _held = held;
-            serve_connection(stream, context, house).await;
-        }));
+        drop(self.connections.spawn(serve_connection(stream, context, house, held)));
     }
 }
 

@@ -13,7 +13,7 @@
 //! write. A connection that never has to wait lets others run after [`BURST_MAX`] exchanges.
 
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::task::{Context as TaskContext, Poll, ready};
 use std::rc::{Rc, Weak};
 
@@ -29,26 +29,21 @@ use crate::link::{Absence, Head, Link, SharedLink};
 use crate::upgrade::{OnUpgrade, Upgraded};
 use crate::{Incoming, IntoResponse, OnDisconnect, Problem, Request};
 
-/// Serves one connection to its end. `house` is where handlers go on that outlive their connections.
-pub(crate) async fn serve_connection(stream: TcpStream, context: Rc<Context>, house: Weak<Scope>) {
+/// Serves one connection to its end; then `held` is dropped. `house` is where handlers go on that outlive their connections.
+///
+/// Its future is what an idle connection costs most, so it holds each thing once, and nothing that is needed only at the end.
+pub(crate) fn serve_connection(
+    stream: TcpStream,
+    context: Rc<Context>,
+    house: Weak<Scope>,
+    held: impl Sized + 'static,
+) -> impl Future<Output = ()> + 'static {
     let link = Rc::new(RefCell::new(Link::new(stream, Rc::clone(&context))));
     let mut service = Service { link, context, house, exchange: None, is_busy: false, burst: 0 };
-    let left = poll_fn(|cx| service.poll(cx)).await;
-    service.leave_place();
-    let end = match left {
-        Left::End(end) => end,
-        Left::Upgrade(then) => return service.upgrade(then).await,
-    };
-    let Service { link, context, .. } = service;
-    if let End::Close = end {
-        close(&link, &context).await;
-    }
-    let has_stalled = link.borrow().has_stalled();
-    let stream = link.borrow_mut().take_stream();
-    if (matches!(end, End::Reset) || has_stalled)
-        && let Some(stream) = stream
-    {
-        stream.abort();
+    async move {
+        let left = poll_fn(|cx| service.poll(cx)).await;
+        Box::pin(service.end(left)).await;
+        drop(held);
     }
 }
 
@@ -72,6 +67,26 @@ struct Service {
 }
 
 impl Service {
+    /// Ends the connection, or hands it over.
+    async fn end(mut self, left: Left) {
+        self.leave_place();
+        let end = match left {
+            Left::End(end) => end,
+            Left::Upgrade(then) => return self.upgrade(then).await,
+        };
+        let Self { link, context, .. } = self;
+        if let End::Close = end {
+            close(&link, &context).await;
+        }
+        let has_stalled = link.borrow().has_stalled();
+        let stream = link.borrow_mut().take_stream();
+        if (matches!(end, End::Reset) || has_stalled)
+            && let Some(stream) = stream
+        {
+            stream.abort();
+        }
+    }
+
     /// Serves request after request.
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Left> {
         loop {
