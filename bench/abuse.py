@@ -46,6 +46,7 @@ def add_crowd(mode):
     mode.add_argument("--settle", type=float, default=SETTLE_SECONDS,
                       help="seconds between the crowd's arrival and a run; default %(default)s")
     mode.add_argument("--rate", type=int, default=20_000, help="honest requests a second; default %(default)s")
+    mode.add_argument("--path", default="/plaintext", help="what they ask for, with GET; default %(default)s")
     mode.add_argument("--connections", type=int, default=64, help="of these; default %(default)s")
     for name, size in (("idle", 10_000), ("slowloris", 5_000), ("uploads", 200), ("readers", 200)):
         mode.add_argument(f"--{name}", type=int, default=size, help="default %(default)s")

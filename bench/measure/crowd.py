@@ -80,6 +80,7 @@ def measure_once(options, with_crowd):
     case = CASES["plaintext"]
     with started(playground(), options.server_core) as (process, address), contextlib.ExitStack() as stack:
         check(playground(), case, address)
+        case = case._replace(path=options.path)
         if not with_crowd:
             run = ask_at_rate(process, case, address, options.rate, options, STAMPS)
             return {**run, "resident": resident(process.pid), "each": 0.0, **dict.fromkeys(KINDS, 0), "cut_per_s": 0.0}
@@ -105,7 +106,7 @@ def crowd(options):
             runs[name].append(run)
             tell(f"{turn + 1}/{options.rounds} {name}: p50 {run['p50_us']:.1f} µs, p99 {run['p99_us']:.1f} µs"
                  f"{', disturbed' if run['disturbed'] else ''}")
-    result = {"rate": options.rate, "connections": options.connections}
+    result = {"path": options.path, "rate": options.rate, "connections": options.connections}
     for name, its in runs.items():
         result[name] = {**spread(its, "p50_us", "p99_us", "p999_us", "max_us", "late_us", "server_busy", "resident",
                                  "each", "cut_per_s", *KINDS),
@@ -117,7 +118,7 @@ def crowd(options):
 
 
 def crowd_table(result):
-    rows = [["", "asked/s", "p50 µs", "min–max", "p99 µs", "min–max", "p99.9 µs", "max µs", "client late µs", "server busy",
+    rows = [[result["path"], "asked/s", "p50 µs", "min–max", "p99 µs", "min–max", "p99.9 µs", "max µs", "client late µs", "server busy",
              "resident MiB", "cut/s", "disturbed"]]
     for name in ("alone", "crowd"):
         its = result[name]

@@ -4,10 +4,10 @@ The server's counts say which connections it has accepted and which requests it 
 came of those. Only that they agree shows that nothing was lost; README.md has the definitions.
 """
 
-import contextlib
 import re
 import signal
 import statistics
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -94,45 +94,63 @@ def drained_once(number, options):
     """One server, from its start to its end under load."""
     server = playground(options.workers, "--lame-duck", str(options.lame_duck))
     core = options.server_core if options.workers == 1 else None
-    tally, begin = Counter(), time.monotonic()
+    tally = Counter()
     with launched(server, core) as (process, address, said):
-        # Who has an answer has used one connection and one request, which the server counts as well.
-        while not answers(address):
-            if process.poll() is not None or time.monotonic() > begin + START_SECONDS_MAX:
-                raise Failure(f"the playground does not start: {said()}")
-            time.sleep(0.02)
-        tally["established"] += 1
-        tally["answered"] += 1
+        await_start(process, address, said, tally)
         loop = Loop(LOAD_SECONDS + SPREAD_SECONDS + options.lame_duck + END_SECONDS_MAX)
         clients = [Client(loop, address, play, tally) for play, count in CROWD for _ in range(count)]
-        at_signal = {}
-
-        def terminate():
-            at_signal["seconds"] = time.monotonic()
-            at_signal["in flight"] = sum(client.unanswered for client in clients)
-            at_signal["answered"] = tally["answered"]
-            process.send_signal(signal.SIGTERM)
-
-        timer = threading.Timer(LOAD_SECONDS + SPREAD_SECONDS * (number * EVEN % 1), terminate)
-        timer.start()
-        try:
-            loop.run(clients)
-        finally:
-            timer.cancel()
-            timer.join()
-        if not at_signal:
-            raise Failure("nobody listens before the signal came")
-        with contextlib.suppress(Exception):
-            process.wait(END_SECONDS_MAX)
-        found = SAYS_AT_ITS_END.search(said())
-        if process.returncode != 0 or found is None:
-            raise Failure(f"the playground ends with {process.returncode}: {said()}")
-        ended = time.monotonic()
-    accepted, requests, rejected, cut = map(int, found.groups())
+        at_signal = terminated_under_load(process, loop, clients, tally, SPREAD_SECONDS * (number * EVEN % 1))
+        accepted, requests, rejected, cut = counts_at_the_end(process, said)
+        elapsed = time.monotonic() - at_signal["seconds"]
     tally["requests lost"] = abs(requests - tally["answered"]) + rejected
     tally["connections lost"] = abs(tally["established"] - tally["never accepted"] - accepted) + cut
     tally["after"] = tally["answered"] - at_signal["answered"]
-    return {**tally, "in flight": at_signal["in flight"], "milliseconds": (ended - at_signal["seconds"]) * 1e3}
+    return {**tally, "in flight": at_signal["in flight"], "milliseconds": elapsed * 1e3}
+
+
+def await_start(process, address, said, tally):
+    """Waits for a first answer: one connection and one request, which the server counts as well."""
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not answers(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise Failure(f"the playground does not start: {said()}")
+        time.sleep(0.02)
+    tally["established"] += 1
+    tally["answered"] += 1
+
+
+def terminated_under_load(process, loop, clients, tally, later):
+    """Runs the clients to their end, with SIGTERM while they do; gives how things stood when it was sent."""
+    at_signal = {}
+
+    def terminate():
+        at_signal.update({"seconds": time.monotonic(), "answered": tally["answered"],
+                          "in flight": sum(client.unanswered for client in clients)})
+        process.send_signal(signal.SIGTERM)
+
+    # A thread of its own: between two steps of the clients would always be the same place.
+    timer = threading.Timer(LOAD_SECONDS + later, terminate)
+    timer.start()
+    try:
+        loop.run(clients)
+    finally:
+        timer.cancel()
+        timer.join()
+    if not at_signal:
+        raise Failure("nobody listens though no signal was sent")
+    return at_signal
+
+
+def counts_at_the_end(process, said):
+    """What the server has accepted, taken up, rejected and cut."""
+    try:
+        status = process.wait(END_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"the playground has no clients, and goes on for {END_SECONDS_MAX} s") from None
+    found = SAYS_AT_ITS_END.search(said())
+    if status != 0 or found is None:
+        raise Failure(f"the playground ends with {status}: {said()}")
+    return map(int, found.groups())
 
 
 def drain(options):
