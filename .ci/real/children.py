@@ -37,10 +37,10 @@ def succeed(command, stdin=b""):
     return done.stdout.decode()
 
 
-def find(tool, package):
+def find(tool, package="", by="apt-get install"):
     path = shutil.which(tool)
     if path is None:
-        raise Failure(f"{tool} is missing: apt-get install {package}")
+        raise Failure(f"{tool} is missing: {by} {package}".rstrip())
     return path
 
 

@@ -9,7 +9,7 @@ class Report:
     """Prints each check as it is made. Whoever makes one gives what it expects and what it found, never a verdict."""
 
     def __init__(self):
-        self.client, self.passed, self.failed, self.skipped = "", 0, 0, 0
+        self.client, self.passed, self.failed = "", 0, 0
 
     @contextlib.contextmanager
     def about(self, client):
@@ -37,10 +37,6 @@ class Report:
         """Checks that a client made by itself: a list of what, expected, actual."""
         for what, expected, actual in made:
             self.check(what, expected, actual)
-
-    def skip(self, why):
-        self.skipped += 1
-        print(f"skipped {self.client}: {why}", flush=True)
 
 
 def shown(value):
