@@ -4,23 +4,25 @@ use core::fmt::Write;
 
 /// One answer, interim ones included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    /// The minor version of HTTP.
+    pub(crate) version: u8,
+    pub(crate) status: u16,
     /// Names in lower case, in order.
-    pub(super) fields: Vec<(String, Vec<u8>)>,
-    pub(super) body: Vec<u8>,
-    pub(super) trailers: Vec<(String, Vec<u8>)>,
+    pub(crate) fields: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Vec<(String, Vec<u8>)>,
 }
 
 impl Answer {
     /// All values of a field.
-    pub(super) fn values(&self, name: &str) -> Vec<&[u8]> {
+    pub(crate) fn values(&self, name: &str) -> Vec<&[u8]> {
         let named = self.fields.iter().filter(|(other, _)| other == name);
         named.map(|(_, value)| value.as_slice()).collect()
     }
 
     /// Status and what matters of its fields, for a message.
-    pub(super) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let mut text = self.status.to_string();
         for (name, value) in &self.fields {
             if name != "date" && name != "server" {
@@ -36,7 +38,7 @@ impl Answer {
 ///
 /// # Errors
 /// What is no whole answer.
-pub(super) fn read(
+pub(crate) fn read(
     mut wire: &[u8],
     to_head: impl Fn(usize) -> bool,
 ) -> Result<Vec<Answer>, String> {
@@ -51,7 +53,7 @@ pub(super) fn read(
 }
 
 /// Whether so many interim answers came, and nothing behind the last.
-pub(super) fn has_interims(wire: &[u8], count: usize) -> bool {
+pub(crate) fn has_interims(wire: &[u8], count: usize) -> bool {
     const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
     let came = wire.windows(CONTINUE.len()).filter(|window| *window == CONTINUE).count();
     came == count && wire.ends_with(CONTINUE)
@@ -64,11 +66,10 @@ fn read_one(wire: &[u8], to_head: bool) -> Result<(Answer, usize), String> {
         Ok(httparse::Status::Complete(length)) => length,
         other => return Err(format!("no head ({other:?}): {}", wire.escape_ascii())),
     };
-    if head.version != Some(1) {
-        return Err("a version that is not 1.1".to_owned());
-    }
+    let version = head.version.ok_or("no version")?;
     let status = head.code.ok_or("no status")?;
-    let mut answer = Answer { status, fields: fields(head.headers), ..Answer::default() };
+    let fields = fields(head.headers);
+    let mut answer = Answer { version, status, fields, ..Answer::default() };
     let rest = &wire[length..];
     let body_length = body(&mut answer, rest, to_head)?;
     Ok((answer, length + body_length))

@@ -144,6 +144,9 @@ fn judge_answers(answers: &[Answer], expected: &[ExpectedAnswer]) -> Result<(), 
 }
 
 fn judge_answer(answer: &Answer, expected: &ExpectedAnswer) -> Result<(), String> {
+    if answer.version != 1 {
+        return Err(format!("in {}: a version that is not 1.1", answer.summary()));
+    }
     let options = answer.values("connection");
     if expected.closes != options.contains(&b"close".as_slice()) {
         return Err(format!("in {}: closes is not {}", answer.summary(), expected.closes));

@@ -36,8 +36,9 @@
 //! Behind every case stands one more request, in the same bytes: where the connection goes on, it must be served; where
 //! it ends, it must not. So each case shows where the connection stands after it.
 
-mod answers;
+pub(crate) mod answers;
 mod case;
+pub(crate) mod client;
 mod codec;
 mod delivery;
 mod judge;

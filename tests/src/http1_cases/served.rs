@@ -4,15 +4,13 @@ use core::cell::RefCell;
 use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::pin::Pin;
-use core::task::Poll;
 use core::time::Duration;
-use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use http_body::Body as _;
 use mainspring::{Body, Handler, Incoming, OnClientFin, Request, Response, Server, Shutdown};
 use mainspring_executor::driver::{ListenOptions, Signal};
-use mainspring_executor::net::{TcpListener, TcpStream};
+use mainspring_executor::net::TcpListener;
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::{sleep, timeout, yield_now};
 use mainspring_executor::{Shard, spawn};
@@ -20,6 +18,7 @@ use mainspring_sim::{World, WorldConfig};
 
 use super::answers::has_interims;
 use super::case::{Case, Step};
+use super::client::Client;
 use super::delivery::Delivery;
 use super::judge::{Outcome, Seen, fields, judge};
 use super::plan::{Content, Pieces, Plan};
@@ -182,8 +181,7 @@ enum Pace {
 
 /// Does what `steps` say on one connection, and gives all that is answered until its end.
 async fn converse(address: SocketAddr, steps: &[Step], delivery: Delivery, pace: Pace) -> Said {
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let mut client = Client { stream, received: Vec::new(), end: None };
+    let mut client = Client::connect(address).await?;
     let mut interim_count = 0;
     for step in steps {
         match step {
@@ -198,60 +196,15 @@ async fn converse(address: SocketAddr, steps: &[Step], delivery: Delivery, pace:
             }
             Step::AwaitContinue => {
                 interim_count += 1;
-                while !has_interims(&client.received, interim_count) {
-                    if client.end.is_some() {
+                while !has_interims(client.received(), interim_count) {
+                    if client.is_ended() {
                         return Err("no 100 (Continue)".to_owned());
                     }
-                    poll_fn(|cx| client.poll_receive(cx)).await;
+                    client.receive().await;
                 }
             }
-            // Where the connection is gone, nothing is to be said.
-            Step::Fin => drop(client.stream.shutdown_write()),
+            Step::Fin => client.hang_up(),
         }
     }
-    while client.end.is_none() {
-        poll_fn(|cx| client.poll_receive(cx)).await;
-    }
-    match client.end {
-        Some(Err(error)) => {
-            Err(format!("the end is {error:?}, after {}", client.received.escape_ascii()))
-        }
-        _ => Ok(client.received),
-    }
-}
-
-/// A client that reads whenever there is something to read.
-struct Client {
-    stream: TcpStream,
-    received: Vec<u8>,
-    end: Option<Result<(), ErrorKind>>,
-}
-
-impl Client {
-    /// Sends as much as the server takes: it may have closed.
-    async fn send(&mut self, bytes: &[u8]) {
-        let mut sent = 0;
-        while sent < bytes.len() {
-            let written = poll_fn(|cx| {
-                while self.end.is_none() && self.poll_receive(cx).is_ready() {}
-                self.stream.poll_write(cx, &[IoSlice::new(&bytes[sent..])])
-            });
-            match written.await {
-                Ok(count) => sent += count,
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn poll_receive(&mut self, cx: &core::task::Context<'_>) -> Poll<()> {
-        let Poll::Ready(filled) = self.stream.poll_fill(cx) else { return Poll::Pending };
-        self.received.extend_from_slice(self.stream.buffered());
-        self.stream.consume(self.stream.buffered().len());
-        match filled {
-            Ok(0) => self.end = Some(Ok(())),
-            Ok(_) => {}
-            Err(error) => self.end = Some(Err(error.kind())),
-        }
-        Poll::Ready(())
-    }
+    client.receive_all().await
 }
