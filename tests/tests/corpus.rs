@@ -38,6 +38,11 @@ fn connection() {
 }
 
 #[test]
+fn differential() {
+    replay("differential", 60, fuzz::differential);
+}
+
+#[test]
 fn response() {
     replay("response", 40, fuzz::response);
 }

@@ -6,12 +6,14 @@
 
 mod chunked;
 mod connection;
+pub mod differential;
 mod request_head;
 mod response;
 mod tasks;
 
 pub use chunked::chunked;
 pub use connection::connection;
+pub use differential::differential;
 pub use request_head::request_head;
 pub use response::response;
 pub use tasks::tasks;

@@ -28,6 +28,17 @@ pub struct Case {
 }
 
 impl Case {
+    /// All that the client says, with what is said behind it, and whether it then ends its side.
+    #[must_use]
+    pub fn stream(&self) -> (Vec<u8>, bool) {
+        let case = self.with_epilogue();
+        let sent = case.steps.iter().filter_map(|step| match step {
+            Step::Send(bytes) => Some(bytes.as_slice()),
+            Step::AwaitContinue | Step::Fin => None,
+        });
+        (sent.collect::<Vec<_>>().concat(), case.steps.contains(&Step::Fin))
+    }
+
     /// Whether these are the first bytes of the client.
     pub(super) fn begins_with(&self, start: &[u8]) -> bool {
         matches!(self.steps.first(), Some(Step::Send(bytes)) if bytes.starts_with(start))
