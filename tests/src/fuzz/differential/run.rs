@@ -253,7 +253,7 @@ async fn hyper(listener: TcpListener, notes: Notes) {
     let mut builder = http1::Builder::new();
     builder.timer(HyperTimer).header_read_timeout(HEAD_TIMEOUT).half_close(true);
     builder.max_headers(HEADER_COUNT_MAX).max_header_size(HEAD_BYTES_MAX);
-    // Else hyper reads the system's date.
+    // It would be the date of the system.
     builder.auto_date_header(false);
     let mut connection = builder.serve_connection(HyperIo::new(stream), service);
     // What is wrong with the peer, its answer says, or that there is none.
