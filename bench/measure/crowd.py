@@ -11,7 +11,7 @@ import time
 
 from .cases import CASES, check
 from .latency import ask_at_rate
-from .processes import Failure, child_setup, end, resident, tell
+from .processes import Failure, child_setup, end, resident, run_first, tell
 from .servers import playground, started, target_dir
 from .tables import table
 from .throughput import spread
@@ -80,15 +80,16 @@ def measure_once(options, with_crowd):
     case = CASES["plaintext"]
     with started(playground(), options.server_core) as (process, address), contextlib.ExitStack() as stack:
         check(playground(), case, address)
+        run_first(process.pid)
         case = case._replace(path=options.path)
         if not with_crowd:
-            run = ask_at_rate(process, case, address, options.rate, options, STAMPS)
+            run = ask_at_rate(process, case, address, options.rate, options, STAMPS, first=True)
             return {**run, "resident": resident(process.pid), "each": 0.0, **dict.fromkeys(KINDS, 0), "cut_per_s": 0.0}
         without = resident(process.pid)
         crowd = stack.enter_context(crowd_around(address, options))
         crowd.expect_up()
         before, begin = crowd.says(), time.monotonic()
-        run = ask_at_rate(process, case, address, options.rate, options, STAMPS)
+        run = ask_at_rate(process, case, address, options.rate, options, STAMPS, first=True)
         crowd.expect_up()
         after, elapsed = crowd.says(), time.monotonic() - begin
         held = resident(process.pid)

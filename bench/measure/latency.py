@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 
 from .cases import check
-from .processes import Failure, child_setup, end, schedstat, stolen, tell
+from .processes import Failure, child_setup, end, run_first, schedstat, stolen, tell
 from .servers import BENCH, cargo_build, started, target_dir
 from .tables import NONE, table
 from .throughput import calmest, measure_once, spread
@@ -30,8 +30,9 @@ def ask(server, case, rate, options):
     return {**run, "wait": max(run["server_wait"], run["client_wait"], run["steal"])}
 
 
-def ask_at_rate(process, case, address, rate, options, *more):
-    """One run of the client against a server that runs, and which shares of it each of them waited for its core."""
+def ask_at_rate(process, case, address, rate, options, *more, first=False):
+    """One run of the client against a server that runs, and which shares of it each of them waited for its core. `first`: the
+    client is run before all others of its core."""
     cores = (options.server_core, options.client_core)
     seconds = options.seconds + WARM_UP_SECONDS
     command = [str(target_dir() / "release" / CLIENT), f"{address[0]}:{address[1]}", case.path, str(rate),
@@ -41,6 +42,8 @@ def ask_at_rate(process, case, address, rate, options, *more):
         steal = stolen(cores)
         client = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                   preexec_fn=child_setup(options.client_core))
+        if first:
+            run_first(client.pid)
         try:
             _, client_wait = watch(client, seconds, command)
         finally:

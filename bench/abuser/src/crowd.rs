@@ -119,7 +119,7 @@ impl Crowd {
             let outcome = self.peers[at].act(now, scratch);
             self.go_on(at, outcome, now)?;
             if outcome == Outcome::Held {
-                self.plan(at, now);
+                self.plan(at, self.peers[at].next_turn(due));
             }
         }
         Ok(())
@@ -172,12 +172,12 @@ impl Crowd {
             }
             Err(_) => self.tally.failed += 1,
         }
-        self.plan(at, now);
+        self.plan(at, self.peers[at].first_turn(now));
         Ok(())
     }
 
-    fn plan(&mut self, at: usize, now: Duration) {
-        if let Some(due) = self.peers[at].next_turn(now) {
+    fn plan(&mut self, at: usize, turn: Option<Duration>) {
+        if let Some(due) = turn {
             self.turns.push(Reverse((due, at, self.generations[at])));
         }
     }

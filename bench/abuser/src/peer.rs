@@ -88,6 +88,8 @@ pub enum Outcome {
 pub struct Peer {
     kind: Kind,
     source: Ipv4Addr,
+    /// Its place among those of its kind, from 0 to 1: their turns are spread by it.
+    share: f64,
     stream: Option<TcpStream>,
     /// When it was connected last.
     since: Duration,
@@ -105,6 +107,7 @@ impl Peer {
         Self {
             kind,
             source,
+            share,
             stream: None,
             since: Duration::ZERO,
             life,
@@ -197,13 +200,23 @@ impl Peer {
         }
     }
 
-    /// When its turn comes next, after `now`; `None`: when something comes from the server.
-    pub fn next_turn(&self, now: Duration) -> Option<Duration> {
+    /// When its first turn comes on the connection that it made `now`.
+    pub fn first_turn(&self, now: Duration) -> Option<Duration> {
+        self.turn_after(now, self.share)
+    }
+
+    /// When its turn comes next, after the one that was due at `due`; `None`: when something comes from the server. However
+    /// late that one was, it is nobody else's turn then: who once came in a burst would do so for good.
+    pub fn next_turn(&self, due: Duration) -> Option<Duration> {
+        self.turn_after(due, 1.0)
+    }
+
+    fn turn_after(&self, due: Duration, pauses: f64) -> Option<Duration> {
         if self.is_gone() {
-            return Some(now + REFUSED_PAUSE);
+            return Some(due + REFUSED_PAUSE);
         }
         let end = (self.life < Duration::MAX).then(|| self.since + self.life);
-        let piece = self.kind.pause().map(|pause| now + pause);
+        let piece = self.kind.pause().map(|pause| due + pause.mul_f64(pauses));
         match (end, piece) {
             (Some(end), Some(piece)) => Some(end.min(piece)),
             (end, piece) => end.or(piece),

@@ -2,13 +2,13 @@
 //! over the rate, and its latency counts from then, not from when a connection was free for it. A closed loop, as
 //! wrk's, waits for the slow answer and leaves out the requests that would have met the same delay.
 //!
-//! One thread, which never sleeps: its own waking up would be in every figure. Each connection has one request in
+//! One thread, which does not sleep: its own waking up would be in every figure. Each connection has one request in
 //! flight; the one that has been idle for longest is next, and a request that finds none waits in order. The first
 //! answer on each connection tells how long all of them are: the server's `Date` is of one length.
 //!
 //! With `stamps` it may share its core. A request counts from the moment it was sent, unless it was the server that kept it
 //! waiting, and to the moment that the kernel has noted for the arrival of its answer (`SO_TIMESTAMPNS`): the time in which
-//! the client was not run is in no figure.
+//! the client was not run is in no figure. So it may sleep as well, and does, until a request is due or an answer is there.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -186,13 +186,17 @@ fn run(
             ask(connection, due, since, &options.request)?;
             sent += 1;
         }
+        let due = Duration::from_secs_f64(sent as f64 / options.rate);
+        let pause = if !options.stamps {
+            Duration::ZERO
+        } else if idle.is_empty() || sent == total {
+            PATIENCE
+        } else {
+            due.saturating_sub(begin.elapsed())
+        };
         events.clear();
-        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
-        epoll::wait(poller, rustix::buffer::spare_capacity(&mut events), Some(&none))?;
-        if options.stamps && events.is_empty() {
-            // Who shares the core does what it has to do when it has to: not all at once, when our slice is over.
-            std::thread::yield_now();
-        }
+        let pause = Timespec::try_from(pause)?;
+        epoll::wait(poller, rustix::buffer::spare_capacity(&mut events), Some(&pause))?;
         for event in &events {
             let at = usize::try_from(event.data.u64())?;
             let connection = &mut connections[at];
