@@ -178,16 +178,18 @@ async fn handle<H: Handler>(
     context: &Context,
     response: &mut Option<Response>,
 ) {
-    // A handler that panicked is not called again with what it left behind: only with what it shares on purpose.
-    let Ok(handling) = catch_unwind(AssertUnwindSafe(|| handler.call(request))) else {
-        *response = Some(answer_to_panic(id, context));
-        return;
-    };
-    let mut handling = pin!(handling);
+    let (mut request, mut handling) = (Some(request), pin!(None));
     poll_fn(|cx| {
-        let poll = || match handling.as_mut().poll(cx) {
-            Poll::Ready(output) => *response = Some(output.into_response()),
-            Poll::Pending => {}
+        // A handler that panicked is not called again with what it left behind: only with what it shares on purpose.
+        let poll = || {
+            if let Some(request) = request.take() {
+                handling.set(Some(handler.call(request)));
+            }
+            let handling = handling.as_mut().as_pin_mut().expect("the handler was called");
+            match handling.poll(cx) {
+                Poll::Ready(output) => *response = Some(output.into_response()),
+                Poll::Pending => {}
+            }
         };
         if catch_unwind(AssertUnwindSafe(poll)).is_err() {
             *response = Some(answer_to_panic(id, context));

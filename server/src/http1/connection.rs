@@ -42,7 +42,8 @@ enum Reading {
     Head(HeadScanner),
     /// A body of known length: bytes still to come, more than 0.
     Length(u64),
-    Chunked(ChunkedDecoder),
+    /// In a box: few connections are in one, and all would be as big.
+    Chunked(Box<ChunkedDecoder>),
     /// All bytes are read; the caller has not been told.
     End,
     Done,
@@ -475,7 +476,7 @@ impl Connection {
         self.reading = match meaning.body {
             BodyLength::Known(0) => Reading::End,
             BodyLength::Known(bytes) => Reading::Length(bytes),
-            BodyLength::Unknown => Reading::Chunked(ChunkedDecoder::new()),
+            BodyLength::Unknown => Reading::Chunked(Box::new(ChunkedDecoder::new())),
         };
         self.writing = Writing::Ready;
         self.expectation =

@@ -2,7 +2,7 @@
 //!
 //! Invariant: no more than [`HEADS_KEPT_MAX`] heads of [`HEAD_BYTES_KEPT_MAX`] each are kept, however many there were.
 
-use core::cell::Cell;
+use core::cell::RefCell;
 use core::fmt;
 
 use super::request_head::HeadParts;
@@ -12,7 +12,7 @@ use crate::limits::{HEAD_BYTES_KEPT_MAX, HEADS_KEPT_MAX};
 #[derive(Default)]
 pub struct HeadPool {
     #[expect(clippy::vec_box, reason = "they go in and out, and are big")]
-    free: Cell<Vec<Box<HeadParts>>>,
+    free: RefCell<Vec<Box<HeadParts>>>,
 }
 
 impl HeadPool {
@@ -23,19 +23,15 @@ impl HeadPool {
     }
 
     pub(super) fn take(&self) -> Box<HeadParts> {
-        let mut free = self.free.take();
-        let parts = free.pop().unwrap_or_default();
-        self.free.set(free);
-        parts
+        self.free.borrow_mut().pop().unwrap_or_default()
     }
 
     pub(super) fn give_back(&self, mut parts: Box<HeadParts>) {
         parts.clear();
-        let mut free = self.free.take();
+        let mut free = self.free.borrow_mut();
         if free.len() < HEADS_KEPT_MAX && parts.capacity() <= HEAD_BYTES_KEPT_MAX {
             free.push(parts);
         }
-        self.free.set(free);
     }
 }
 

@@ -169,6 +169,8 @@ impl Link {
                     Some(trailers.map(|trailers| Frame::trailers(*trailers)))
                 }
                 Some(Event::Request(_)) => unreachable!("one request at a time"),
+                // Its end was told before.
+                None if self.protocol.request_body_done() => Some(None),
                 None => None,
             };
             self.consume(consumed);
