@@ -4,6 +4,8 @@
 use core::cell::RefCell;
 use core::fmt;
 
+use super::CHUNK_BYTES;
+
 /// The size of a receive buffer. Large enough that the body of a big upload takes few system calls, and a whole
 /// message head always fits. The bound of what a stream holds of bytes that its reader did not consume.
 pub const RECV_BUFFER_BYTES: usize = 64 * 1024;
@@ -16,10 +18,14 @@ const POOLED_MAX: usize = 16;
 /// more costs more than it saves.
 const SETTLED_BYTES_MAX: usize = RECV_BUFFER_BYTES / 8;
 
+/// Memory of chunks kept for reuse by a shard: as much once more.
+const POOLED_CHUNKS_MAX: usize = 4;
+
 /// The spare buffers of a shard.
 #[derive(Default)]
 pub(crate) struct BufferPool {
     spare: RefCell<Vec<Box<[u8]>>>,
+    spare_chunks: RefCell<Vec<Box<[u8]>>>,
 }
 
 impl BufferPool {
@@ -35,6 +41,19 @@ impl BufferPool {
         let mut spare = self.spare.borrow_mut();
         if spare.len() < POOLED_MAX {
             spare.push(buffer);
+        }
+    }
+
+    /// Memory for a chunk.
+    pub(super) fn take_chunk(&self) -> Box<[u8]> {
+        let spare = self.spare_chunks.borrow_mut().pop();
+        spare.unwrap_or_else(|| vec![0; CHUNK_BYTES].into_boxed_slice())
+    }
+
+    pub(super) fn give_back_chunk(&self, memory: Box<[u8]>) {
+        let mut spare = self.spare_chunks.borrow_mut();
+        if spare.len() < POOLED_CHUNKS_MAX {
+            spare.push(memory);
         }
     }
 }

@@ -14,8 +14,8 @@ use core::task::{Context, Poll, ready};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use super::Socket;
 use super::buffer::RecvBuffer;
+use super::{CHUNK_BYTES, Chunk, Socket};
 use crate::driver::Detached;
 use crate::reactor::{Interest, Kind};
 use crate::shard::Core;
@@ -70,6 +70,38 @@ impl Connection {
         }
         self.received.release(pool);
         Ok(read?.map(|transfer| transfer.count))
+    }
+
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &Context<'_>,
+        bytes_max: usize,
+    ) -> Poll<io::Result<Chunk>> {
+        assert!(self.received.bytes().is_empty(), "what is buffered comes first");
+        assert!(bytes_max > 0, "a chunk of nothing would look like the end");
+        // Nothing is known to be there: borrow no memory for the wait.
+        ready!(self.socket.poll_ready(Interest::Read, cx));
+        let pool = &self.socket.core.buffers;
+        let mut memory = pool.take_chunk();
+        let room = &mut memory[..bytes_max.min(CHUNK_BYTES)];
+        let read =
+            self.socket.poll_io(Interest::Read, cx, |driver, token| driver.read(token, room));
+        match read {
+            Poll::Ready(Ok(transfer)) => {
+                if transfer.exhausted {
+                    self.socket.exhaust(Interest::Read);
+                }
+                Poll::Ready(Ok(Chunk::new(memory, transfer.count)))
+            }
+            Poll::Ready(Err(error)) => {
+                pool.give_back_chunk(memory);
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => {
+                pool.give_back_chunk(memory);
+                Poll::Pending
+            }
+        }
     }
 
     pub(crate) fn buffered(&self) -> &[u8] {
@@ -172,6 +204,23 @@ macro_rules! receiving {
         /// As `poll_fill`.
         pub fn try_fill(&mut self) -> io::Result<Option<usize>> {
             self.connection.try_fill()
+        }
+
+        /// Receives up to `bytes_max` bytes, and no more than [`CHUNK_BYTES`](crate::net::CHUNK_BYTES), into memory of
+        /// their own: for whoever knows that many are to come, and passes them on as they are. None is the end: the peer's
+        /// FIN.
+        ///
+        /// # Errors
+        /// As `poll_fill`.
+        ///
+        /// # Panics
+        /// When bytes are `buffered`, which come before; when `bytes_max` is 0.
+        pub fn poll_chunk(
+            &mut self,
+            cx: &Context<'_>,
+            bytes_max: usize,
+        ) -> Poll<io::Result<$crate::net::Chunk>> {
+            self.connection.poll_chunk(cx, bytes_max)
         }
 
         /// Bytes that were received and not consumed.

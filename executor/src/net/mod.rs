@@ -2,6 +2,7 @@
 
 mod buffer;
 pub(crate) mod byte_stream;
+mod chunk;
 pub(crate) mod connection;
 mod detached;
 mod listener;
@@ -13,6 +14,7 @@ mod unix;
 pub(crate) use buffer::BufferPool;
 pub use buffer::RECV_BUFFER_BYTES;
 pub use byte_stream::ByteStream;
+pub use chunk::{CHUNK_BYTES, Chunk};
 pub use detached::{DetachedListener, DetachedStream, DetachedUnixListener, DetachedUnixStream};
 pub use listener::TcpListener;
 pub(crate) use socket::Socket;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use futures::future::{join, join_all};
 use futures::poll;
 use mainspring_executor::driver::ListenOptions;
-use mainspring_executor::net::{RECV_BUFFER_BYTES, TcpListener, TcpStream};
+use mainspring_executor::net::{CHUNK_BYTES, RECV_BUFFER_BYTES, TcpListener, TcpStream};
 use mainspring_executor::os::{OsDriver, run_shards};
 use mainspring_executor::time::{sleep, timeout, yield_now};
 use mainspring_executor::{Shard, scope, spawn};
@@ -228,6 +228,46 @@ fn a_big_transfer_waits_for_room_both_ways() {
             side.await.unwrap();
         }
     });
+}
+
+#[test]
+fn chunks_bring_all_bytes_and_the_end() {
+    on_both(|| async {
+        let (mut client, mut server) = pair().await;
+        let bytes = Rc::new(pattern(5 * CHUNK_BYTES + 17));
+        let sent = Rc::clone(&bytes);
+        let writer = spawn(async move {
+            client.write_all(&sent).await.unwrap();
+            client.shutdown_write().unwrap();
+            client
+        });
+        let mut kept = Vec::new();
+        for bytes_max in (1..).map(|round| round * 40_000) {
+            let chunk = poll_fn(|cx| server.poll_chunk(cx, bytes_max)).await.unwrap();
+            assert!(chunk.len() <= bytes_max.min(CHUNK_BYTES));
+            if chunk.is_empty() {
+                break;
+            }
+            // The memory of one that is kept is not used again.
+            kept.push(chunk);
+        }
+        let received = kept.iter().flat_map(|chunk| chunk.iter().copied());
+        assert!(received.eq(bytes.iter().copied()));
+        drop(writer.await.unwrap());
+    });
+}
+
+#[test]
+fn a_chunk_may_outlive_its_shard() {
+    let shard = Shard::new(Rc::new(OsDriver::new().unwrap()));
+    let chunk = shard.run(async {
+        let (mut client, mut server) = pair().await;
+        client.write_all(b"abc").await.unwrap();
+        poll_fn(|cx| server.poll_chunk(cx, 2)).await.unwrap()
+    });
+    let chunk = chunk.unwrap();
+    drop(shard);
+    assert_eq!(*chunk, *b"ab");
 }
 
 #[test]

@@ -100,6 +100,12 @@ impl ChunkedDecoder {
         matches!(self.state, State::Done)
     }
 
+    /// How many bytes of the current chunk are still to come, and come next.
+    #[must_use]
+    pub fn data_bytes_ahead(&self) -> u64 {
+        if let State::Data = self.state { self.remaining } else { 0 }
+    }
+
     fn advance<'i>(
         &mut self,
         input: &'i [u8],

@@ -181,6 +181,16 @@ impl Connection {
         matches!(self.reading, Reading::End | Reading::Done)
     }
 
+    /// How many of the bytes that come next are data of the current request's body, and nothing else, as far as is known.
+    #[must_use]
+    pub fn data_bytes_ahead(&self) -> u64 {
+        match &self.reading {
+            Reading::Length(remaining) => *remaining,
+            Reading::Chunked(decoder) => decoder.data_bytes_ahead(),
+            _ => 0,
+        }
+    }
+
     /// True while the client may be waiting for [`send_continue`](Self::send_continue) before it
     /// sends its body. Ends when that is called, when the first byte of the body comes, and when
     /// the final response begins.

@@ -3,9 +3,11 @@
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context as TaskContext, Poll, ready};
+use std::io;
 
 use bytes::Bytes;
 use http_body::Frame;
+use mainspring_executor::net::{CHUNK_BYTES, Chunk, TcpStream};
 use mainspring_executor::{Instant, time};
 
 use super::{Link, buffered};
@@ -24,10 +26,30 @@ pub(crate) enum Head {
     Closed,
 }
 
+/// What was received of a body.
+enum Received {
+    /// So many bytes, into the buffer; 0 is the peer's FIN.
+    Buffered(usize),
+    /// Bytes that are not in the buffer.
+    Chunk(Chunk),
+}
+
 /// Why nothing was received.
 enum ReceiveError {
     Gone,
     TimedOut,
+}
+
+/// Where at least so many bytes of a body come next, they are received as a chunk, and one of at least so many is passed on
+/// as it is: smaller ones are not worth the memory that they would hold.
+const CHUNK_BYTES_MIN: usize = CHUNK_BYTES / 4;
+
+/// The bytes of a chunk, copied where they are few.
+fn into_bytes(chunk: Chunk) -> Bytes {
+    if chunk.len() < CHUNK_BYTES_MIN {
+        return Bytes::copy_from_slice(&chunk);
+    }
+    Bytes::from_owner(chunk)
 }
 
 impl Link {
@@ -181,15 +203,18 @@ impl Link {
                 return Poll::Pending;
             }
             ready!(self.poll_turn(cx));
-            let timeouts = self.context.timeouts;
-            match ready!(self.poll_receive(cx, |wait| wait.deadline(timeouts.body, timeouts.pace)))
-            {
-                Ok(0) => {
+            match ready!(self.poll_receive_body(cx)) {
+                Ok(Received::Buffered(0)) => {
                     let leftover = buffered(&self.stream);
                     let ended = self.protocol.end_of_input(leftover);
                     ended.map_err(BodyError::Protocol)?;
                 }
-                Ok(_) => {}
+                Ok(Received::Buffered(_)) => {}
+                Ok(Received::Chunk(chunk)) => {
+                    let step = self.protocol.next_event(&chunk).map_err(BodyError::Protocol)?;
+                    assert!(step.consumed == chunk.len(), "a chunk is data to its end");
+                    return Poll::Ready(Ok(Some(Frame::data(into_bytes(chunk)))));
+                }
                 Err(ReceiveError::Gone) => return Poll::Ready(Err(BodyError::Disconnected)),
                 Err(ReceiveError::TimedOut) => {
                     return Poll::Ready(Err(BodyError::Protocol(http1::Error::Timeout)));
@@ -215,17 +240,51 @@ impl Link {
         Poll::Ready(())
     }
 
+    /// Receives bytes of a body: where many are to come, into memory that is passed on.
+    fn poll_receive_body(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<Received, ReceiveError>> {
+        let timeouts = self.context.timeouts;
+        let deadline = |wait: &mut Meter| wait.deadline(timeouts.body, timeouts.pace);
+        let data_bytes = self.protocol.data_bytes_ahead();
+        if data_bytes < CHUNK_BYTES_MIN as u64 || !buffered(&self.stream).is_empty() {
+            let received = ready!(self.poll_receive(cx, deadline));
+            return Poll::Ready(received.map(Received::Buffered));
+        }
+        let bytes_max = usize::try_from(data_bytes).unwrap_or(usize::MAX);
+        let receive =
+            |stream: &mut TcpStream, cx: &TaskContext<'_>| stream.poll_chunk(cx, bytes_max);
+        let received = ready!(self.poll_receive_by(cx, deadline, receive, |chunk| chunk.len()));
+        Poll::Ready(received.map(|chunk| match chunk.len() {
+            0 => Received::Buffered(0),
+            _ => Received::Chunk(chunk),
+        }))
+    }
+
     /// Receives bytes, for as long as `deadline` allows of the wait for them; 0 is the peer's FIN.
     fn poll_receive(
         &mut self,
         cx: &mut TaskContext<'_>,
         deadline: impl FnOnce(&mut Meter) -> Instant,
     ) -> Poll<Result<usize, ReceiveError>> {
+        self.poll_receive_by(cx, deadline, TcpStream::poll_fill, |count| *count)
+    }
+
+    /// The same by a call of the stream, of whose outcome `count` tells how many bytes it is.
+    #[inline]
+    fn poll_receive_by<T>(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        deadline: impl FnOnce(&mut Meter) -> Instant,
+        receive: impl FnOnce(&mut TcpStream, &TaskContext<'_>) -> Poll<io::Result<T>>,
+        count: impl FnOnce(&T) -> usize,
+    ) -> Poll<Result<T, ReceiveError>> {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Err(ReceiveError::Gone));
         };
-        if let Poll::Ready(received) = stream.poll_fill(cx) {
-            self.reading.end(received.as_ref().map_or(0, |count| *count));
+        if let Poll::Ready(received) = receive(stream, cx) {
+            self.reading.end(received.as_ref().map_or(0, count));
             return Poll::Ready(received.map_err(|_| ReceiveError::Gone));
         }
         self.moves = 0;

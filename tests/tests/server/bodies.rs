@@ -13,7 +13,7 @@ const KIB: usize = 1024;
 fn a_body_comes_back_as_it_was() {
     Case::new(playground).check(|stage| async move {
         let mut client = stage.connect().await;
-        for length in [0, 1, 100, 10_000, 200_000] {
+        for length in [0, 1, 100, 10_000, 200_000, 1_000_000] {
             let body = pattern(length);
             let mut requests = vec![post("/echo", &body)];
             for size in [1_000, 70_000] {
@@ -27,6 +27,29 @@ fn a_body_comes_back_as_it_was() {
             }
         }
         goes_on(&mut client).await;
+    });
+}
+
+/// However much is received at once, what follows a body is the next request.
+#[test]
+fn a_big_body_takes_nothing_of_the_request_behind_it() {
+    Case::new(playground).check(|stage| async move {
+        let body = pattern(300_000);
+        for size in [None, Some(100_000)] {
+            let mut client = stage.connect().await;
+            let request = match size {
+                None => post("/collect", &body),
+                Some(size) => {
+                    let head = request("POST", "/collect", "Transfer-Encoding: chunked\r\n");
+                    [head.into_bytes(), chunked(&body, size)].concat()
+                }
+            };
+            let both = [&request[..], get("/stream/9").as_bytes()].concat();
+            let first = client.exchange(&both, false).await.expect("an answer");
+            assert_eq!(first.body, b"300000 bytes");
+            let second = client.exchange(b"", false).await.expect("an answer to the second");
+            assert_eq!(second.body, b"abcabcabc");
+        }
     });
 }
 
