@@ -109,10 +109,11 @@ def crowd(options):
                  f"{', disturbed' if run['disturbed'] else ''}")
     result = {"path": options.path, "rate": options.rate, "connections": options.connections}
     for name, its in runs.items():
-        result[name] = {**spread(its, "p50_us", "p99_us", "p999_us", "max_us", "late_us", "server_busy", "resident",
-                                 "each", "cut_per_s", *KINDS),
+        result[name] = {**spread(its, "p50_us", "p99_us", "slice_p99_us", "p999_us", "max_us", "late_us",
+                                 "server_busy", "resident", "each", "cut_per_s", *KINDS),
                         "disturbed": sum(run["disturbed"] for run in its), "runs": its}
-    result["p99_ratio"] = result["crowd"]["p99_us"]["median"] / result["alone"]["p99_us"]["median"]
+    for key in ("p99_us", "slice_p99_us"):
+        result[key.replace("_us", "_ratio")] = result["crowd"][key]["median"] / result["alone"][key]["median"]
     sizes = {kind: getattr(options, kind) for kind in KINDS}
     each, most = result["crowd"]["each"]["max"], sum(sizes[kind] * BYTES_EACH_MAX[kind] for kind in KINDS) / sum(sizes.values())
     result["errors"] = [f"{each:,.0f} bytes are held for each of the crowd, not {most:,.0f}"] if each > most else []
@@ -120,17 +121,18 @@ def crowd(options):
 
 
 def crowd_table(result):
-    rows = [[result["path"], "asked/s", "p50 µs", "min–max", "p99 µs", "min–max", "p99.9 µs", "max µs", "client late µs", "server busy",
-             "resident MiB", "cut/s", "disturbed"]]
+    rows = [[result["path"], "asked/s", "p50 µs", "min–max", "p99 µs", "min–max", "p99 of a slice µs", "min–max",
+             "p99.9 µs", "max µs", "client late µs", "server busy", "resident MiB", "cut/s", "disturbed"]]
     for name in ("alone", "crowd"):
         its = result[name]
         cells = [f"{name} of {sum(int(its[kind]['median']) for kind in KINDS):,}" if name == "crowd" else name,
                  f"{result['rate']:,}"]
-        for key in ("p50_us", "p99_us"):
+        for key in ("p50_us", "p99_us", "slice_p99_us"):
             cells += [f"{its[key]['median']:.1f}", f"{its[key]['min']:.1f}–{its[key]['max']:.1f}"]
         cells += [f"{its[key]['median']:,.0f}" for key in ("p999_us", "max_us", "late_us")]
         rows.append([*cells, f"{its['server_busy']['median']:.2f}", f"{its['resident']['median'] / 2**20:.1f}",
                      f"{its['cut_per_s']['median']:,.0f}", str(its["disturbed"])])
     each = result["crowd"]["each"]
-    return (f"{table(rows)}\n\np99 beside the crowd / alone: {result['p99_ratio']:.3f}; resident bytes for each of the crowd: "
+    return (f"{table(rows)}\n\np99 beside the crowd / alone: {result['p99_ratio']:.3f}, of a slice: "
+            f"{result['slice_p99_ratio']:.3f}; resident bytes for each of the crowd: "
             f"{each['median']:,.0f} ({each['min']:,.0f}–{each['max']:,.0f})")
