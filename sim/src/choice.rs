@@ -48,10 +48,12 @@ pub(crate) enum Label {
     Branch,
     /// Whether a name that is known cannot be looked up.
     NameFailure,
+    /// Whether a packet of a connection gets lost.
+    SegmentLoss,
 }
 
 impl Label {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -69,6 +71,7 @@ impl Label {
         Self::DiskWrite,
         Self::Branch,
         Self::NameFailure,
+        Self::SegmentLoss,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
@@ -91,6 +94,7 @@ impl Label {
             Self::DiskWrite => "disk write",
             Self::Branch => "branch",
             Self::NameFailure => "name failure",
+            Self::SegmentLoss => "segment loss",
         }
     }
 }

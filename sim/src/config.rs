@@ -30,6 +30,12 @@ pub struct WorldConfig {
     pub datagram_loss_permille: u32,
     /// How many of a thousand datagrams between two hosts arrive twice.
     pub datagram_duplication_permille: u32,
+    /// How many of a thousand packets of connections between two hosts get lost: SYNs, segments, acknowledgements, resets.
+    /// All but resets are sent again. Neither of the ready-made ones loses any.
+    pub segment_loss_permille: u32,
+    /// How often what is not acknowledged is sent again, after 200 ms, 400 ms, … and never more than 120 s; then the
+    /// connection has timed out (`tcp_retries2`).
+    pub retransmission_count: u32,
     /// Bytes of a socket that are written and not yet acknowledged; a write beyond says `WouldBlock`.
     pub send_buffer_bytes: usize,
     /// Bytes that arrived and are not yet read: the most that a receive window opens. A sender beyond waits.
@@ -89,6 +95,8 @@ impl WorldConfig {
             spurious: false,
             datagram_loss_permille: 0,
             datagram_duplication_permille: 0,
+            segment_loss_permille: 0,
+            retransmission_count: 15,
             send_buffer_bytes: 64 * 1024,
             recv_buffer_bytes: 64 * 1024,
             backlog_max: 4096,

@@ -71,6 +71,10 @@ pub(crate) enum Event {
     Ack(ConnectionId, Side),
     /// A reset sent by this side arrives at the other.
     Reset(ConnectionId, Side),
+    /// The timer of a segment that this side sent, and that got lost, runs out.
+    Resend(ConnectionId, Side),
+    /// The timer of an answer to this side, that got lost, runs out.
+    Answer(ConnectionId, Side),
     /// A datagram arrives, or the news that it cannot.
     Letter(LetterId),
     /// A job of a shard has ended.

@@ -22,7 +22,7 @@ use crate::directory::Directory;
 use crate::event::{Event, Events, HostId, ShardId};
 use crate::files::Files;
 use crate::jobs::{DueCall, DueSpawn, Jobs};
-use crate::net::{Connection, Letter, Listener, Mailbox, MailboxId, Names};
+use crate::net::{Connection, Letter, Link, Listener, Mailbox, MailboxId, Names};
 use crate::process::{Process, ProcessId};
 use crate::program::Programs;
 use crate::signals::HeldSignals;
@@ -61,8 +61,8 @@ pub(crate) struct Room {
     pub(crate) abandoned: Arc<Abandoned>,
     pub(crate) link_span: Span,
     pub(crate) loopback_span: Span,
-    /// Latencies of directed links that differ from `link_span`.
-    pub(crate) links: BTreeMap<(HostId, HostId), Span>,
+    /// Directed links that are not as all others.
+    pub(crate) links: BTreeMap<(HostId, HostId), Link>,
     pub(crate) directory: Directory,
     /// Shards whose program was killed or has exited, and whose tasks are still to be dropped.
     pub(crate) dying: VecDeque<ShardId>,

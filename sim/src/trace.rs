@@ -69,6 +69,11 @@ pub(crate) enum Kind {
     ProcessKilled,
     ProcessExit,
     SignalProcess,
+    SynLost,
+    SegmentLost,
+    AnswerLost,
+    Resend,
+    Repeat,
 }
 
 impl Kind {
@@ -131,6 +136,11 @@ impl Kind {
             Self::ProcessKilled => ("process killed by signal", Shape::Number),
             Self::ProcessExit => ("process exit", Shape::Token("errors")),
             Self::SignalProcess => ("signal process", Shape::Token("with")),
+            Self::SynLost => ("handshake lost", Shape::Connection("attempt")),
+            Self::SegmentLost => ("segment lost", Shape::Connection("retry")),
+            Self::AnswerLost => ("ACK or RST lost", Shape::Connection("retry")),
+            Self::Resend => ("segment sent again", Shape::Connection("retry")),
+            Self::Repeat => ("segment repeated", Shape::Connection("retry")),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::event::{Event, ShardId};
 use crate::failure::{Alive, Failure, FailureKind, Report};
 use crate::host::{Foreground, Host};
 use crate::jobs::{DueCall, DueSpawn};
+use crate::net::Link;
 use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
 use crate::room::{Room, Step};
@@ -125,7 +126,22 @@ impl World {
     /// # Panics
     /// When the range ends before it starts.
     pub fn set_latency(&self, from: &Host, to: &Host, latency: RangeInclusive<Duration>) {
-        self.room.borrow_mut().links.insert((from.id, to.id), Span::from(&latency));
+        self.link(from, to, |link| link.latency = Some(Span::from(&latency)));
+    }
+
+    /// Cuts one direction of a link: what leaves one host for the other from now on gets lost, until [`World::heal`]. What
+    /// is under way arrives. The program is told nothing: its kernel sends again, and gives up after a quarter of an hour.
+    pub fn cut(&self, from: &Host, to: &Host) {
+        self.link(from, to, |link| link.is_cut = true);
+    }
+
+    /// Ends a [`World::cut`].
+    pub fn heal(&self, from: &Host, to: &Host) {
+        self.link(from, to, |link| link.is_cut = false);
+    }
+
+    fn link(&self, from: &Host, to: &Host, change: impl FnOnce(&mut Link)) {
+        change(self.room.borrow_mut().links.entry((from.id, to.id)).or_default());
     }
 
     /// Makes a name known to all hosts, with its addresses in the order in which a lookup gives them, in place of those

@@ -32,6 +32,13 @@ fn crowd_holds_over_500_seeds() {
     assert_eq!(sweep.request_count, 500 * 1_000);
 }
 
+/// The same over links that lose one to five of a hundred packets: loss makes requests late, and loses none.
+#[test]
+fn lossy_holds_over_200_seeds() {
+    let sweep = check("lossy", 200);
+    assert_eq!(sweep.request_count, 200 * 1_000);
+}
+
 /// Different seeds are different runs: else a sweep would prove nothing.
 #[test]
 fn seeds_differ() {

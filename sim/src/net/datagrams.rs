@@ -290,6 +290,7 @@ impl Room {
         self.letter_count += 1;
         let copies = match target {
             Some(target) if target == source => 1,
+            Some(target) if self.is_cut(source, target) => 0,
             _ => self.copies(source),
         };
         let (Some(host), 1..) = (target, copies) else {

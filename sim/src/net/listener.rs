@@ -5,6 +5,8 @@
 //!                     listener full, or no such host: silence ── 1 s, 2 s, 4 s, … ── SYN again ──► timed out
 //!                     no listener ── RST ──► refused
 //! ```
+//! An answer that gets lost is as good as none: the SYN is sent again. (In Linux the listener then remembers the first, which
+//! no program can tell.) The client's word that ends the handshake never gets lost.
 //!
 //! A connection is in the backlog from the arrival of its SYN on. (In Linux it is there one round trip later; no program
 //! can tell, but for a client that goes away in between.)
@@ -223,6 +225,15 @@ impl Room {
         self.push(at, id, Event::SynTimer(id));
     }
 
+    /// A SYN that `side` sent, or its answer, got lost: the client waits in vain.
+    pub(super) fn handshake_lost(&mut self, id: ConnectionId, side: Side) {
+        let connection = self.connection(id);
+        let attempt = connection.syn_count;
+        let host = connection.end(side).host.expect("only hosts send packets");
+        self.note_host(host, Kind::SynLost, id.index() as u64, u64::from(attempt));
+        self.await_syn_timer(id);
+    }
+
     pub(super) fn syn_timer_ran_out(&mut self, id: ConnectionId) -> ConnectionId {
         let attempt = self.connection(id).syn_count;
         self.popped(id, Side::Client, Kind::SynTimer, u64::from(attempt));
@@ -243,8 +254,10 @@ impl Room {
         let address = end.address.ip().expect("a SYN is for an IP address");
         self.popped(id, Side::Server, Kind::Syn, u64::from(address.port()));
         let Some(listener) = self.choose_listener(host, address) else {
-            let at = self.arrival(id, Side::Server);
-            self.push(at, id, Event::Refusal(id));
+            match self.arrival(id, Side::Server) {
+                Some(at) => self.push(at, id, Event::Refusal(id)),
+                None => self.handshake_lost(id, Side::Server),
+            }
             return id;
         };
         if self.listener(listener).is_full() {
@@ -253,7 +266,10 @@ impl Room {
             self.await_syn_timer(id);
             return id;
         }
-        let arrival = self.arrival(id, Side::Server);
+        let Some(arrival) = self.arrival(id, Side::Server) else {
+            self.handshake_lost(id, Side::Server);
+            return id;
+        };
         let at = self.connection(id).outgoing(Side::Server).in_order(arrival);
         self.push(at, id, Event::SynAck(id));
         self.enter_backlog(listener, id);

@@ -2,8 +2,7 @@
 //! where it arrives. It never looks at the bytes.
 //!
 //! `pipe` is one direction of a connection, `socket` what a shard may do with an end, `listener` how connections come to
-//! be, `unix` how those of one machine do; `datagrams` is UDP. All latencies are drawn in [`Room::delay`]: that is the place for loss,
-//! partitions and bandwidth.
+//! be, `unix` how those of one machine do; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
@@ -15,9 +14,9 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod unix;
+mod wire;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::time::Duration;
 use std::io::ErrorKind;
 
 pub(crate) use datagrams::{Letter, Mailbox, MailboxId};
@@ -25,6 +24,7 @@ pub(crate) use listener::Listener;
 use mainspring_executor::driver::{Address, Instant, Ready};
 pub(crate) use names::Names;
 use pipe::{Pipe, SEGMENT_BYTES};
+pub(crate) use wire::Link;
 
 use crate::choice::Label;
 use crate::config::WorldConfig;
@@ -149,24 +149,6 @@ enum State {
 }
 
 impl Room {
-    /// How long the next packet from one host to another is under way. `to` is `None` for the wide world.
-    fn delay(&mut self, from: HostId, to: Option<HostId>) -> Duration {
-        let span = match to {
-            Some(to) if to == from => self.loopback_span,
-            Some(to) => self.links.get(&(from, to)).copied().unwrap_or(self.link_span),
-            None => self.link_span,
-        };
-        self.choices.duration(self.first_shard(from), Label::Latency, span)
-    }
-
-    /// When a packet that leaves `side` now is at the other end.
-    fn arrival(&mut self, id: ConnectionId, side: Side) -> Instant {
-        let connection = &self.connections[id.index()];
-        let from = connection.end(side).host.expect("only hosts send packets");
-        let to = connection.end(side.other()).host;
-        self.now + self.delay(from, to)
-    }
-
     fn connection(&mut self, id: ConnectionId) -> &mut Connection {
         &mut self.connections[id.index()]
     }
@@ -200,6 +182,8 @@ impl Room {
             Event::Flight(id, side) => self.flight_arrived(id, side),
             Event::Ack(id, side) => self.ack_arrived(id, side),
             Event::Reset(id, side) => self.reset_arrived(id, side),
+            Event::Resend(id, side) => self.resend_due(id, side),
+            Event::Answer(id, side) => self.answer_due(id, side),
             Event::Letter(_) | Event::Job(..) | Event::Spurious(..) | Event::Hook(_) => {
                 unreachable!("not of the network: {event:?}")
             }
@@ -226,7 +210,10 @@ impl Room {
         let piece = left.div_ceil(pieces).next_multiple_of(SEGMENT_BYTES);
         loop {
             let count = left.min(piece);
-            let arrival = self.arrival(id, side);
+            let Some(arrival) = self.arrival(id, side) else {
+                self.segment_lost(id, side, left);
+                return;
+            };
             let at = self.connection(id).outgoing(side).launch(now, arrival, count);
             self.push(at, id, Event::Flight(id, side));
             left -= count;
@@ -256,6 +243,9 @@ impl Room {
         let kind = if arrival.has_fin { Kind::Fin } else { Kind::Bytes };
         self.popped(id, receiver, kind, arrival.count);
         if state == State::Over {
+            if self.connection(id).incoming(receiver).is_answer_owed {
+                self.send_reset(id, receiver);
+            }
             return id;
         }
         if owner == Owner::Nobody && arrival.count > 0 {
@@ -274,7 +264,11 @@ impl Room {
 
     /// Sends an acknowledgement and the state of the window from `receiver`.
     fn acknowledge(&mut self, id: ConnectionId, receiver: Side) {
-        let at = self.arrival(id, receiver);
+        let Some(at) = self.arrival(id, receiver) else {
+            self.answer_lost(id, receiver);
+            return;
+        };
+        self.answered(id, receiver);
         self.connection(id).incoming(receiver).acknowledge(at);
         self.arm_ack(id, receiver.other());
     }
@@ -285,6 +279,7 @@ impl Room {
         if let Some(at) = self.connection(id).outgoing(sender).arm_ack() {
             self.push(at, id, Event::Ack(id, sender));
         }
+        self.arm_answer(id, sender);
     }
 
     fn ack_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
@@ -318,7 +313,12 @@ impl Room {
         connection.incoming(side).discard();
         let pipe = connection.outgoing(side);
         pipe.drop_unsent();
+        let Some(arrival) = arrival else {
+            self.answer_lost(id, side);
+            return;
+        };
         let at = pipe.in_order(arrival);
+        self.answered(id, side);
         self.push(at, id, Event::Reset(id, side));
     }
 

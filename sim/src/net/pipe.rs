@@ -52,8 +52,23 @@ pub(crate) struct Pipe {
     fin: Fin,
     /// The sender was refused space, and is owed an edge when there is some.
     pub(crate) write_refused: bool,
+    /// Of what the sender sent and got lost: nothing goes behind it.
+    pub(crate) resend: Retry,
+    /// Of what the receiver answered and got lost.
+    pub(crate) answer: Retry,
+    /// The receiver's last word got lost.
+    pub(crate) is_answer_owed: bool,
     /// Nobody will take what is in here: the receiver reset the connection, or was reset.
     dead: bool,
+}
+
+/// A retransmission timer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Retry {
+    /// Its event is in the heap.
+    pub(crate) is_armed: bool,
+    /// How often it ran out since something got through.
+    pub(crate) count: u32,
 }
 
 /// How far the FIN is.
@@ -111,6 +126,9 @@ impl Pipe {
             last_ack: Instant::START,
             fin: Fin::None,
             write_refused: false,
+            resend: Retry::default(),
+            answer: Retry::default(),
+            is_answer_owed: false,
             dead: false,
         }
     }
@@ -159,8 +177,17 @@ impl Pipe {
         self.fin == Fin::Arrived
     }
 
-    /// Bytes that the window lets go now; `None` where there is nothing to send, not even a FIN.
+    /// Whether the sender waits to hear of bytes that it sent, or of room.
+    pub(crate) fn is_unacknowledged(&self) -> bool {
+        self.write_refused || self.written > self.acked
+    }
+
+    /// Bytes that the window lets go now; `None` where there is nothing to send, not even a FIN, or something that got lost
+    /// goes first.
     pub(crate) fn sendable(&self) -> Option<u64> {
+        if self.resend.is_armed {
+            return None;
+        }
         let count = self.written.min(self.edge) - self.sent;
         let fin_goes = self.fin == Fin::Queued && self.sent + count == self.written;
         (count > 0 || fin_goes).then_some(count)
@@ -189,6 +216,7 @@ impl Pipe {
         if has_fin {
             self.fin = Fin::Sent;
         }
+        self.resend.count = 0;
         self.flights.push_back(Flight { end: self.sent, has_fin, sent_at: now });
         self.check();
         self.in_order(arrival)

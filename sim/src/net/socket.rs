@@ -282,8 +282,10 @@ impl Room {
             self.await_syn_timer(id);
             return;
         }
-        let at = self.arrival(id, Side::Client);
-        self.push(at, id, Event::Syn(id));
+        match self.arrival(id, Side::Client) {
+            Some(at) => self.push(at, id, Event::Syn(id)),
+            None => self.handshake_lost(id, Side::Client),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use crate::config::WorldConfig;
 use crate::driver::SimDriver;
+use crate::event::HostId;
 use crate::room::{Room, Step};
 
 /// A server and a client without shards.
@@ -112,6 +113,11 @@ fn read(driver: &SimDriver, socket: Token, size: usize) -> Result<(Vec<u8>, bool
         }
         Err(error) => Err(error.kind()),
     }
+}
+
+/// A byte that tells where in a stream it is.
+fn pattern_at(place: usize) -> u8 {
+    u8::try_from(place % 251).expect("below 256")
 }
 
 fn bytes(text: &str, exhausted: bool) -> Result<(Vec<u8>, bool), ErrorKind> {
@@ -536,6 +542,250 @@ proptest! {
             for (_, ready) in drain(ends[side].0) { may[side] |= ready; }
             prop_assert!(may[side].contains(Ready::WRITABLE), "a writer waits for an edge that never came");
             ends[side].0.close(ends[side].1);
+        }
+        bench.settle();
+        prop_assert!(bench.room.borrow().connections.is_empty());
+    }
+}
+
+/// What a lossy link loses is sent again: all bytes arrive, in order, both ways, then the FINs.
+#[test]
+fn what_gets_lost_is_sent_again() {
+    for (seed, permille) in (0..60).zip([1, 10, 50, 200, 300].into_iter().cycle()) {
+        let bench = Bench::seeded(
+            seed,
+            WorldConfig { segment_loss_permille: permille, ..WorldConfig::rough() },
+        );
+        let listener = bench.listen();
+        let client = bench.connect();
+        bench.settle();
+        bench.client.connect_outcome(client).unwrap();
+        let (server, _) = bench.server.accept(listener).unwrap();
+        let ends = [(&bench.client, client), (&bench.server, server)];
+        let sent: Vec<u8> = (0..60_000).map(pattern_at).collect();
+        let (mut written, mut received) = ([0, 0], [Vec::new(), Vec::new()]);
+        for _ in 0..10_000 {
+            for (side, (driver, socket)) in ends.into_iter().enumerate() {
+                if written[side] < sent.len() {
+                    if let Ok((count, _)) = write(driver, socket, &sent[written[side]..]) {
+                        written[side] += count;
+                    }
+                    if written[side] == sent.len() {
+                        driver.shutdown_write(socket).unwrap();
+                    }
+                }
+                while let Ok((bytes, _)) = read(driver, socket, 5_000)
+                    && !bytes.is_empty()
+                {
+                    received[side].extend(bytes);
+                }
+            }
+            if received.iter().all(|bytes| bytes.len() == sent.len()) {
+                break;
+            }
+            bench.settle();
+        }
+        assert!(received.iter().all(|bytes| *bytes == sent), "seed {seed}");
+        bench.settle();
+        for (driver, socket) in ends {
+            assert_eq!(read(driver, socket, 9), bytes("", false), "seed {seed}");
+            driver.close(socket);
+        }
+        bench.settle();
+        assert!(bench.room.borrow().connections.is_empty(), "seed {seed}");
+    }
+}
+
+impl Bench {
+    fn set_cut(&self, from: usize, to: usize, is_cut: bool) {
+        let ids = (HostId::new(from), HostId::new(to));
+        self.room.borrow_mut().links.entry(ids).or_default().is_cut = is_cut;
+    }
+}
+
+const SERVER: usize = 0;
+const CLIENT: usize = 1;
+
+#[test]
+fn a_cut_link_delays_what_is_sent_until_it_heals() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    bench.set_cut(CLIENT, SERVER, true);
+    write(&bench.client, client, b"in the dark").unwrap();
+    bench.pass(Duration::from_secs(10));
+    assert_eq!(read(&bench.server, server, 99), Err(ErrorKind::WouldBlock));
+    // The other way is open, but what comes from there is not acknowledged.
+    write(&bench.server, server, b"hello").unwrap();
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(read(&bench.client, client, 99), bytes("hello", true));
+    bench.set_cut(CLIENT, SERVER, false);
+    // 0.2 s, 0.4 s, …: it was sent again at 6.2 s, and is at 12.6 s.
+    bench.pass(Duration::from_millis(1_599));
+    assert_eq!(read(&bench.server, server, 99), Err(ErrorKind::WouldBlock));
+    bench.pass(Duration::from_millis(2));
+    assert_eq!(read(&bench.server, server, 99), bytes("in the dark", true));
+}
+
+#[test]
+fn a_sender_that_nobody_answers_gives_up_after_a_quarter_of_an_hour() {
+    // Its segments get lost, or their acknowledgements: it cannot tell.
+    for (from, to) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
+        let bench = Bench::calm();
+        let (client, server) = bench.pair();
+        bench.set_cut(from, to, true);
+        write(&bench.client, client, b"hello").unwrap();
+        // Linux: tcp_retries2 = 15 is 924.6 s (and the millisecond of the way there).
+        bench.pass(Duration::from_millis(924_599));
+        assert_eq!(drain(&bench.client), []);
+        bench.pass(Duration::from_millis(3));
+        let all = Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED | Ready::BROKEN;
+        assert_eq!(drain(&bench.client), [(client, all)]);
+        assert_eq!(read(&bench.client, client, 9), Err(ErrorKind::TimedOut));
+        assert_eq!(write(&bench.client, client, b"x"), Err(ErrorKind::BrokenPipe));
+        // The peer knows nothing of it, and is told when it speaks.
+        drain(&bench.server);
+        bench.set_cut(from, to, false);
+        bench.settle();
+        assert_eq!(drain(&bench.server), []);
+        write(&bench.server, server, b"still there?").unwrap();
+        bench.settle();
+        assert_eq!(drain(&bench.server), [(server, all)]);
+        bench.server.close(server);
+        bench.client.close(client);
+        bench.settle();
+        assert!(bench.room.borrow().connections.is_empty());
+    }
+}
+
+#[test]
+fn a_reset_that_gets_lost_is_sent_to_who_speaks_again() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    bench.set_cut(SERVER, CLIENT, true);
+    bench.server.abort(server);
+    bench.settle();
+    bench.set_cut(SERVER, CLIENT, false);
+    bench.pass(Duration::from_secs(3600));
+    assert_eq!(drain(&bench.client), [], "who says nothing learns nothing");
+    write(&bench.client, client, b"hello").unwrap();
+    bench.settle();
+    assert_eq!(read(&bench.client, client, 9), Err(ErrorKind::ConnectionReset));
+    bench.client.close(client);
+    bench.settle();
+    assert!(bench.room.borrow().connections.is_empty());
+}
+
+#[test]
+fn a_handshake_over_a_cut_link_is_tried_again() {
+    for (from, to) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
+        let bench = Bench::calm();
+        let listener = bench.listen();
+        bench.set_cut(from, to, true);
+        let client = bench.connect();
+        bench.pass(Duration::from_secs(2));
+        bench.set_cut(from, to, false);
+        // SYNs leave at 0, 1 and 3 s.
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(drain(&bench.client), []);
+        bench.pass(Duration::from_millis(2));
+        bench.client.connect_outcome(client).unwrap();
+        bench.server.accept(listener).unwrap();
+        assert_eq!(bench.server.accept(listener).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+    let bench = Bench::calm();
+    bench.set_cut(CLIENT, SERVER, true);
+    let client = bench.connect();
+    bench.pass(Duration::from_secs(127));
+    assert_eq!(bench.client.connect_outcome(client).unwrap_err().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_refusal_that_gets_lost_is_given_again() {
+    let bench = Bench::calm();
+    bench.set_cut(SERVER, CLIENT, true);
+    let client = bench.connect();
+    bench.pass(Duration::from_millis(500));
+    bench.set_cut(SERVER, CLIENT, false);
+    bench.settle();
+    let outcome = bench.client.connect_outcome(client).unwrap_err().kind();
+    assert_eq!(outcome, ErrorKind::ConnectionRefused);
+}
+
+/// What one of two ends does on a bad line, or what the line does to it.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Write(usize, usize),
+    Read(usize, usize),
+    Finish(usize),
+    Close(usize, bool),
+    Cut(usize, bool),
+    Pass(u64),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let side = 0..2_usize;
+    let step = prop_oneof![
+        4 => (side.clone(), 1..40_000_usize).prop_map(|(side, count)| Move::Write(side, count)),
+        4 => (side.clone(), 1..40_000_usize).prop_map(|(side, count)| Move::Read(side, count)),
+        1 => side.clone().prop_map(Move::Finish),
+        1 => (side.clone(), any::<bool>()).prop_map(|(side, abort)| Move::Close(side, abort)),
+        2 => (side, any::<bool>()).prop_map(|(from, is_cut)| Move::Cut(from, is_cut)),
+        4 => (0..400_000_u64).prop_map(Move::Pass),
+    ];
+    proptest::collection::vec(step, 0..60)
+}
+
+proptest! {
+    /// Whatever two ends and a bad line do: what is read is the start of what was written, nobody waits for ever for an
+    /// event that never comes, and nothing is left of a connection that both have closed.
+    #[test]
+    fn no_line_is_so_bad_that_bytes_change(seed in any::<u64>(), moves in moves()) {
+        let config = WorldConfig { segment_loss_permille: 100, ..WorldConfig::rough() };
+        let bench = Bench::seeded(seed, config);
+        let listener = bench.listen();
+        let client = bench.connect();
+        bench.settle();
+        bench.client.connect_outcome(client).unwrap();
+        let (server, _) = bench.server.accept(listener).unwrap();
+        let mut ends = [Some((&bench.server, server)), Some((&bench.client, client))];
+        let (mut written, mut read_so_far) = ([0_usize; 2], [0_usize; 2]);
+        for step in moves {
+            match step {
+                Move::Write(side, count) => {
+                    let Some((driver, socket)) = ends[side] else { continue };
+                    let bytes: Vec<u8> = (written[side]..).take(count).map(pattern_at).collect();
+                    if let Ok((count, _)) = write(driver, socket, &bytes) {
+                        written[side] += count;
+                    }
+                }
+                Move::Read(side, count) => {
+                    let Some((driver, socket)) = ends[side] else { continue };
+                    let Ok((bytes, _)) = read(driver, socket, count) else { continue };
+                    for byte in bytes {
+                        prop_assert!(read_so_far[side] < written[1 - side]);
+                        prop_assert_eq!(byte, pattern_at(read_so_far[side]));
+                        read_so_far[side] += 1;
+                    }
+                }
+                Move::Finish(side) => {
+                    let Some((driver, socket)) = ends[side] else { continue };
+                    // It may be gone already.
+                    driver.shutdown_write(socket).ok();
+                }
+                Move::Close(side, is_abort) => {
+                    let Some((driver, socket)) = ends[side].take() else { continue };
+                    if is_abort { driver.abort(socket) } else { driver.close(socket) }
+                }
+                Move::Cut(from, is_cut) => bench.set_cut(from, 1 - from, is_cut),
+                Move::Pass(micros) => bench.pass(Duration::from_micros(micros * micros / 400)),
+            }
+        }
+        for from in [SERVER, CLIENT] {
+            bench.set_cut(from, 1 - from, false);
+        }
+        bench.settle();
+        for (driver, socket) in ends.into_iter().flatten() {
+            driver.close(socket);
         }
         bench.settle();
         prop_assert!(bench.room.borrow().connections.is_empty());

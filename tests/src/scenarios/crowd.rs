@@ -1,4 +1,5 @@
-//! A hundred clients with ten requests each, over a network where nothing is lost and everything else goes wrong.
+//! A hundred clients with ten requests each, over a network where nothing is lost and everything else goes wrong; and over one
+//! that loses packets as well.
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -6,7 +7,7 @@ use std::rc::Rc;
 
 use http::{Method, StatusCode};
 use mainspring::{IntoResponse, Request, Response, Server};
-use mainspring_executor::random;
+use mainspring_executor::{Instant, random};
 use mainspring_executor::time::sleep;
 use mainspring_sim::{Host, World, WorldConfig};
 
@@ -26,19 +27,54 @@ pub(super) const CROWD: Scenario = Scenario {
     body: run,
 };
 
+/// See the file.
+pub(super) const LOSSY: Scenario = Scenario {
+    name: "lossy",
+    about: "the same over links that lose 1 to 5 % of all packets, one of them all for three seconds",
+    is_planted: false,
+    body: run_lossy,
+};
+
+/// While the first of the clients' hosts and the server do not hear each other.
+const CUT: core::ops::Range<Duration> = Duration::from_millis(50)..Duration::from_millis(3_050);
+
 fn run(setup: &mut Setup) -> Result<Run, String> {
-    let world =
-        World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
+    run_over(setup, WorldConfig::rough())
+}
+
+fn run_lossy(setup: &mut Setup) -> Result<Run, String> {
+    let percent = 1 + u32::try_from(setup.seed % 5).expect("below 5");
+    run_over(setup, WorldConfig { segment_loss_permille: 10 * percent, ..WorldConfig::rough() })
+}
+
+fn run_over(setup: &mut Setup, config: WorldConfig) -> Result<Run, String> {
+    let is_lossy = config.segment_loss_permille > 0;
+    let world = World::new(setup.seed, WorldConfig { record: setup.record, ..config });
     let server = world.host("server");
     serve(&server, || Server::new(answer));
     let clients_left = Rc::new(Cell::new(HOSTS * CLIENTS_PER_HOST));
     for number in 0..HOSTS {
         let host = world.host(&format!("clients-{number}"));
+        if is_lossy && number == 0 {
+            cut_for_a_while(&world, &server, &host);
+        }
         for _ in 0..CLIENTS_PER_HOST {
-            host.run(client(server.clone(), Rc::clone(&clients_left)));
+            host.run(client(server.clone(), Rc::clone(&clients_left), is_lossy));
         }
     }
     conclude(&world, HOSTS * CLIENTS_PER_HOST * REQUESTS_PER_CLIENT)
+}
+
+fn cut_for_a_while(world: &World, server: &Host, clients: &Host) {
+    let ends = (server.clone(), clients.clone());
+    world.at(Instant::START + CUT.start, move |world| {
+        world.cut(&ends.0, &ends.1);
+        world.cut(&ends.1, &ends.0);
+        world.at(Instant::START + CUT.end, move |world| {
+            world.heal(&ends.0, &ends.1);
+            world.heal(&ends.1, &ends.0);
+        });
+    });
 }
 
 /// What the server does.
@@ -56,10 +92,13 @@ async fn answer(request: Request) -> Response {
     }
 }
 
-async fn client(server: Host, clients_left: Rc<Cell<u64>>) {
+async fn client(server: Host, clients_left: Rc<Cell<u64>>, is_lossy: bool) {
     let mut client = Client::connect(server.address(PORT)).await.expect("the server listens");
     for number in 0..REQUESTS_PER_CLIENT {
-        exchange(&mut client, number).await;
+        while !exchange(&mut client, number).await {
+            assert!(is_lossy, "nothing is late where nothing is lost");
+            client = Client::connect(server.address(PORT)).await.expect("the server listens");
+        }
         if random().is_multiple_of(4) {
             sleep(Duration::from_micros(random() % 50_000)).await;
         }
@@ -71,8 +110,9 @@ async fn client(server: Host, clients_left: Rc<Cell<u64>>) {
     }
 }
 
-/// One request of a drawn kind; its answer must be right to the byte.
-async fn exchange(client: &mut Client, number: u64) {
+/// One request of a drawn kind; its answer must be right to the byte. False: it was too long on its way, and the server has
+/// closed (408, RFC 9110 §15.5.9: to be sent again on another connection).
+async fn exchange(client: &mut Client, number: u64) -> bool {
     let tag = random() % 1_000_000;
     let get = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nHost: crowd\r\n\r\n");
     let (request, to_head, body) = match random() % 5 {
@@ -91,9 +131,13 @@ async fn exchange(client: &mut Client, number: u64) {
         }
     };
     let answer = client.exchange(&request, to_head).await.expect("an answer to each request");
+    if answer.status == 408 {
+        return false;
+    }
     assert_eq!(answer.status, 200, "request {number} was {:?}", String::from_utf8_lossy(&request));
     assert_eq!(answer.body, body, "request {number} was {:?}", String::from_utf8_lossy(&request));
     assert!(answer.field("date").is_some(), "every answer has a date");
+    true
 }
 
 fn post(body: &[u8], with_length: bool) -> Vec<u8> {

@@ -20,6 +20,7 @@ use crate::scenario::Scenario;
 pub const ALL: &[Scenario] = &[
     conformance::CONFORMANCE,
     crowd::CROWD,
+    crowd::LOSSY,
     dependencies::DEPENDENCIES,
     hangup::HANGUP,
     stalled::STALLED,

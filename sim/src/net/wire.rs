@@ -1,0 +1,199 @@
+//! What gets from one host to another, and when; and what TCP does about what does not.
+//!
+//! ```text
+//!  segment ── lost ──► timer ── sent again ── … ── too often: the sender's end has timed out
+//!          ── arrives ─► answer (ACK or RST) ── lost ──► timer ── the segment again, and its answer ── …
+//! ```
+//! A sender whose segment got lost sends nothing behind it before the timer runs out; receivers take bytes in order, so no
+//! program can tell. Where three segments would have followed, the timer is one round trip: their acknowledgements tell
+//! the sender (RFC 5681 §3.2). Else it is [`TIMEOUT_MIN`], twice as long each time, up to [`TIMEOUT_MAX`].
+//!
+//! A reset is not sent again by itself, only in answer: a peer that says nothing never learns of one that got lost.
+
+use core::time::Duration;
+use std::io::ErrorKind;
+
+use mainspring_executor::driver::Instant;
+
+use super::pipe::SEGMENT_BYTES;
+use super::{Side, State, broken};
+use crate::choice::{Label, Span};
+use crate::event::{ConnectionId, Event, HostId};
+use crate::room::Room;
+use crate::trace::Kind;
+
+/// The first wait for an acknowledgement: RFC 6298 §2 with the least that Linux has, which a round trip in a room is far
+/// below.
+const TIMEOUT_MIN: Duration = Duration::from_millis(200);
+
+/// The longest (RFC 6298 §2.5; Linux).
+const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+
+/// Segments that have to follow a lost one for the sender to learn of it by their acknowledgements.
+const SEGMENTS_FOR_FAST: u64 = 3;
+
+/// What one direction of a link between two hosts has of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Link {
+    /// `None`: that of the room.
+    pub(crate) latency: Option<Span>,
+    /// Nothing gets through.
+    pub(crate) is_cut: bool,
+}
+
+/// How long is waited for an answer after so many that did not come (RFC 6298 §5.5).
+fn timeout(count: u32) -> Duration {
+    TIMEOUT_MIN.saturating_mul(1 << count.min(30)).min(TIMEOUT_MAX)
+}
+
+impl Room {
+    fn link(&self, from: HostId, to: HostId) -> Link {
+        self.links.get(&(from, to)).copied().unwrap_or_default()
+    }
+
+    /// Whether nothing gets from one host to another.
+    pub(super) fn is_cut(&self, from: HostId, to: HostId) -> bool {
+        from != to && self.link(from, to).is_cut
+    }
+
+    /// How long the next packet from one host to another is under way. `to` is `None` for the wide world.
+    pub(super) fn delay(&mut self, from: HostId, to: Option<HostId>) -> Duration {
+        let span = match to {
+            Some(to) if to == from => self.loopback_span,
+            Some(to) => self.link(from, to).latency.unwrap_or(self.link_span),
+            None => self.link_span,
+        };
+        self.choices.duration(self.first_shard(from), Label::Latency, span)
+    }
+
+    /// Whether the next packet of a connection that leaves `side` gets lost.
+    fn is_lost(&mut self, id: ConnectionId, side: Side) -> bool {
+        let connection = &self.connections[id.index()];
+        let from = connection.end(side).host.expect("only hosts send packets");
+        let to = connection.end(side.other()).host;
+        if to == Some(from) {
+            return false;
+        }
+        let permille = self.config.segment_loss_permille;
+        to.is_none_or(|to| self.is_cut(from, to))
+            || self.choices.chance_permille(self.first_shard(from), Label::SegmentLoss, permille)
+    }
+
+    /// When a packet that leaves `side` now is at the other end; `None`: never.
+    pub(super) fn arrival(&mut self, id: ConnectionId, side: Side) -> Option<Instant> {
+        if self.is_lost(id, side) {
+            return None;
+        }
+        let connection = &self.connections[id.index()];
+        let from = connection.end(side).host.expect("only hosts send packets");
+        let to = connection.end(side.other()).host;
+        Some(self.now + self.delay(from, to))
+    }
+
+    /// The first of `left` bytes that `side` sends got lost.
+    pub(super) fn segment_lost(&mut self, id: ConnectionId, side: Side, left: u64) {
+        let (now, count) = (self.now, self.connection(id).outgoing(side).resend.count);
+        self.note_lost(id, side, Kind::SegmentLost, count);
+        let is_fast = count == 0 && left > SEGMENTS_FOR_FAST * SEGMENT_BYTES;
+        let wait = if is_fast { self.round_trip(id, side) } else { timeout(count) };
+        self.connection(id).outgoing(side).resend.is_armed = true;
+        self.push(now + wait, id, Event::Resend(id, side));
+    }
+
+    fn round_trip(&mut self, id: ConnectionId, side: Side) -> Duration {
+        let connection = &self.connections[id.index()];
+        let hosts = [side, side.other()].map(|side| connection.end(side).host);
+        let [Some(near), Some(far)] = hosts else { unreachable!("both ends are on hosts") };
+        self.delay(near, Some(far)) + self.delay(far, Some(near))
+    }
+
+    /// The timer of a lost segment has run out.
+    pub(super) fn resend_due(&mut self, id: ConnectionId, side: Side) -> ConnectionId {
+        let resend = &mut self.connection(id).outgoing(side).resend;
+        resend.is_armed = false;
+        resend.count += 1;
+        let count = resend.count;
+        self.popped(id, side, Kind::Resend, u64::from(count));
+        if self.connection(id).end(side).state == State::Over {
+            return id;
+        }
+        if count > self.config.retransmission_count {
+            self.expire(id, side);
+        } else {
+            self.pump(id, side);
+        }
+        id
+    }
+
+    /// What `receiver` answers to what it got is lost: an acknowledgement, or a reset. The sender says it all again until it
+    /// hears something; but one that waits for nothing says nothing.
+    pub(super) fn answer_lost(&mut self, id: ConnectionId, receiver: Side) {
+        let pipe = self.connection(id).incoming(receiver);
+        pipe.is_answer_owed = true;
+        let count = pipe.answer.count;
+        self.note_lost(id, receiver, Kind::AnswerLost, count);
+        self.arm_answer(id, receiver.other());
+    }
+
+    /// Makes the event at which `sender` says again what was not answered, if it waits for an answer that got lost.
+    pub(super) fn arm_answer(&mut self, id: ConnectionId, sender: Side) {
+        let now = self.now;
+        let pipe = self.connection(id).outgoing(sender);
+        if pipe.is_answer_owed && !pipe.answer.is_armed && pipe.is_unacknowledged() {
+            pipe.answer.is_armed = true;
+            let at = now + timeout(pipe.answer.count);
+            self.push(at, id, Event::Answer(id, sender));
+        }
+    }
+
+    /// The timer of an answer that did not come has run out. What the sender says again is there at once: its time on the
+    /// way is part of the wait.
+    pub(super) fn answer_due(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
+        let receiver = sender.other();
+        let answer = &mut self.connection(id).outgoing(sender).answer;
+        answer.is_armed = false;
+        answer.count += 1;
+        let count = answer.count;
+        self.popped(id, sender, Kind::Repeat, u64::from(count));
+        let connection = self.connection(id);
+        if connection.end(sender).state == State::Over
+            || !connection.outgoing(sender).is_answer_owed
+        {
+            return id;
+        }
+        if count > self.config.retransmission_count {
+            self.expire(id, sender);
+        } else if self.is_lost(id, sender) {
+            self.arm_answer(id, sender);
+        } else if self.connection(id).end(receiver).state == State::Over {
+            self.send_reset(id, receiver);
+        } else {
+            self.acknowledge(id, receiver);
+        }
+        id
+    }
+
+    /// An answer is under way.
+    pub(super) fn answered(&mut self, id: ConnectionId, receiver: Side) {
+        let pipe = self.connection(id).incoming(receiver);
+        pipe.is_answer_owed = false;
+        pipe.answer.count = 0;
+    }
+
+    /// The kernel of an end gives up: nobody has answered for too long. The peer is not told, unless it says something.
+    fn expire(&mut self, id: ConnectionId, side: Side) {
+        let connection = self.connection(id);
+        let end = connection.end_mut(side);
+        end.state = State::Over;
+        end.error = Some(ErrorKind::TimedOut);
+        connection.outgoing(side).drop_unsent();
+        connection.incoming(side).is_answer_owed = true;
+        self.raise_end(id, side, broken());
+        self.arm_answer(id, side.other());
+    }
+
+    fn note_lost(&mut self, id: ConnectionId, side: Side, kind: Kind, count: u32) {
+        let host = self.connections[id.index()].end(side).host.expect("only hosts send packets");
+        self.note_host(host, kind, id.index() as u64, u64::from(count));
+    }
+}
