@@ -648,13 +648,105 @@ fn a_sender_that_nobody_answers_gives_up_after_a_quarter_of_an_hour() {
         bench.settle();
         assert_eq!(drain(&bench.server), []);
         write(&bench.server, server, b"still there?").unwrap();
-        bench.settle();
+        bench.pass(LATENCY * 2);
         assert_eq!(drain(&bench.server), [(server, all)]);
         bench.server.close(server);
         bench.client.close(client);
         bench.settle();
         assert!(bench.room.borrow().connections.is_empty());
     }
+}
+
+#[test]
+fn nothing_overtakes_what_was_lost_and_the_next_loss_starts_anew() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    for _ in 0..3 {
+        bench.set_cut(CLIENT, SERVER, true);
+        write(&bench.client, client, b"one ").unwrap();
+        bench.set_cut(CLIENT, SERVER, false);
+        write(&bench.client, client, b"two").unwrap();
+        bench.pass(Duration::from_millis(200));
+        assert_eq!(read(&bench.server, server, 99), Err(ErrorKind::WouldBlock));
+        bench.pass(LATENCY);
+        assert_eq!(read(&bench.server, server, 99), bytes("one two", true));
+    }
+    // More than three segments behind it tell of a loss at once: one round trip.
+    bench.set_cut(CLIENT, SERVER, true);
+    write(&bench.client, client, &[7; 10_000]).unwrap();
+    bench.set_cut(CLIENT, SERVER, false);
+    bench.pass(LATENCY * 3);
+    assert_eq!(read(&bench.server, server, 99_999).unwrap().0.len(), 10_000);
+}
+
+/// A server with a small receive buffer, and a client that has filled it.
+fn full() -> (Bench, Token, Token) {
+    let config =
+        WorldConfig { send_buffer_bytes: 7_000, recv_buffer_bytes: 7_000, ..WorldConfig::calm() };
+    let bench = Bench::new(config);
+    let (client, server) = bench.pair();
+    write(&bench.client, client, &[7; 7_000]).unwrap();
+    bench.settle();
+    drain(&bench.client);
+    drain(&bench.server);
+    (bench, client, server)
+}
+
+#[test]
+fn acknowledgements_that_get_lost_are_asked_for() {
+    let (bench, client, server) = full();
+    // The window is shut, the send buffer is full, and a writer waits.
+    assert_eq!(write(&bench.client, client, &[7; 7_000]), Ok((7_000, true)));
+    bench.set_cut(SERVER, CLIENT, true);
+    assert_eq!(read(&bench.server, server, 7_000).unwrap().0.len(), 7_000);
+    // First only the answers get lost, then what asks for them, too.
+    bench.pass(Duration::from_secs(1));
+    bench.set_cut(CLIENT, SERVER, true);
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(drain(&bench.client), []);
+    bench.set_cut(SERVER, CLIENT, false);
+    bench.set_cut(CLIENT, SERVER, false);
+    bench.settle();
+    assert_eq!(drain(&bench.client), [(client, Ready::WRITABLE)]);
+    assert_eq!(read(&bench.server, server, 7_000).unwrap().0.len(), 7_000);
+    // The next one that gets lost is asked for soon.
+    bench.settle();
+    assert_eq!(write(&bench.client, client, &[7; 7_000]), Ok((7_000, true)));
+    bench.set_cut(SERVER, CLIENT, true);
+    bench.pass(Duration::from_millis(100));
+    bench.set_cut(SERVER, CLIENT, false);
+    bench.pass(Duration::from_millis(110));
+    assert_eq!(drain(&bench.client), [(client, Ready::WRITABLE)]);
+}
+
+#[test]
+fn a_window_whose_news_got_lost_is_asked_for_by_who_has_something_to_send() {
+    let (bench, client, server) = full();
+    bench.set_cut(SERVER, CLIENT, true);
+    assert_eq!(read(&bench.server, server, 7_000).unwrap().0.len(), 7_000);
+    bench.set_cut(SERVER, CLIENT, false);
+    bench.pass(Duration::from_secs(3600));
+    // Nobody asked: nobody had anything to send.
+    write(&bench.client, client, b"more").unwrap();
+    bench.pass(Duration::from_millis(150));
+    assert_eq!(read(&bench.server, server, 99), Err(ErrorKind::WouldBlock));
+    bench.settle();
+    assert_eq!(read(&bench.server, server, 99), bytes("more", true));
+}
+
+#[test]
+fn who_waits_for_a_window_learns_that_its_peer_gave_up() {
+    let (bench, client, server) = full();
+    write(&bench.client, client, b"waits for the window").unwrap();
+    bench.set_cut(SERVER, CLIENT, true);
+    write(&bench.server, server, b"never acknowledged").unwrap();
+    bench.pass(Duration::from_secs(925));
+    assert_eq!(drain(&bench.client), []);
+    bench.set_cut(SERVER, CLIENT, false);
+    bench.settle();
+    let all = Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED | Ready::BROKEN;
+    assert_eq!(drain(&bench.server), [(server, all)]);
+    assert_eq!(drain(&bench.client), [(client, all)]);
 }
 
 #[test]

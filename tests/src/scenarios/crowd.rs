@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use http::{Method, StatusCode};
 use mainspring::{IntoResponse, Request, Response, Server};
-use mainspring_executor::{Instant, random};
 use mainspring_executor::time::sleep;
+use mainspring_executor::{Instant, random};
 use mainspring_sim::{Host, World, WorldConfig};
 
 use super::{PORT, drain, serve};
