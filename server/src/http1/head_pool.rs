@@ -2,7 +2,7 @@
 //!
 //! Invariant: no more than [`HEADS_KEPT_MAX`] heads of [`HEAD_BYTES_KEPT_MAX`] each are kept, however many there were.
 
-use core::cell::RefCell;
+use core::cell::Cell;
 use core::fmt;
 
 use super::request_head::HeadParts;
@@ -12,7 +12,7 @@ use crate::limits::{HEAD_BYTES_KEPT_MAX, HEADS_KEPT_MAX};
 #[derive(Default)]
 pub struct HeadPool {
     #[expect(clippy::vec_box, reason = "they go in and out, and are big")]
-    free: RefCell<Vec<Box<HeadParts>>>,
+    free: Cell<Vec<Box<HeadParts>>>,
 }
 
 impl HeadPool {
@@ -23,15 +23,19 @@ impl HeadPool {
     }
 
     pub(super) fn take(&self) -> Box<HeadParts> {
-        self.free.borrow_mut().pop().unwrap_or_default()
+        let mut free = self.free.take();
+        let parts = free.pop().unwrap_or_default();
+        self.free.set(free);
+        parts
     }
 
     pub(super) fn give_back(&self, mut parts: Box<HeadParts>) {
         parts.clear();
-        let mut free = self.free.borrow_mut();
+        let mut free = self.free.take();
         if free.len() < HEADS_KEPT_MAX && parts.capacity() <= HEAD_BYTES_KEPT_MAX {
             free.push(parts);
         }
+        self.free.set(free);
     }
 }
 
