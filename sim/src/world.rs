@@ -25,7 +25,7 @@ use crate::event::{Event, ShardId};
 use crate::failure::{Alive, Failure, FailureKind, Report};
 use crate::host::{Foreground, Host};
 use crate::jobs::{DueCall, DueSpawn};
-use crate::net::Link;
+use crate::net::{Line, Link};
 use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
 use crate::room::{Room, Step};
@@ -127,6 +127,15 @@ impl World {
     /// When the range ends before it starts.
     pub fn set_latency(&self, from: &Host, to: &Host, latency: RangeInclusive<Duration>) {
         self.link(from, to, |link| link.latency = Some(Span::from(&latency)));
+    }
+
+    /// Gives one direction of a link a bandwidth, from now on: packets leave one after the other, with 40 bytes of headers
+    /// each, and what finds more than `queue_bytes` in front of it is lost. A line that is free takes one packet of any size.
+    ///
+    /// # Panics
+    /// When the bandwidth is 0.
+    pub fn set_bandwidth(&self, from: &Host, to: &Host, bytes_per_second: u64, queue_bytes: u64) {
+        self.link(from, to, |link| link.line = Some(Line::new(bytes_per_second, queue_bytes)));
     }
 
     /// Cuts one direction of a link: what leaves one host for the other from now on gets lost, until [`World::heal`]. What

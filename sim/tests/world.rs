@@ -58,6 +58,50 @@ fn echo_world(seed: u64, config: WorldConfig) -> World {
     world
 }
 
+/// How long a client takes to send a megabyte to a server, which takes it all.
+fn upload(set: impl FnOnce(&World, &Host, &Host)) -> Duration {
+    let world = World::new(1, WorldConfig::calm());
+    let (server, client) = (world.host("server"), world.host("client"));
+    set(&world, &server, &client);
+    server.run(async {
+        let any = (core::net::Ipv4Addr::UNSPECIFIED, 80).into();
+        let listener = TcpListener::bind(any, ListenOptions::default()).expect("a free port");
+        let (mut stream, _) = listener.accept().await.expect("one comes");
+        let mut received = 0;
+        while stream.fill().await.expect("the client writes") > 0 {
+            received += stream.buffered().len();
+            stream.consume(stream.buffered().len());
+        }
+        assert_eq!(received, 1_000_000);
+    });
+    client.run(async move {
+        let mut stream = TcpStream::connect(server.address(80)).await.expect("it listens");
+        stream.write_all(&vec![7; 1_000_000]).await.expect("the server reads");
+    });
+    world.run().expect("it ends well");
+    assert!(world.leaks().is_empty());
+    world.now() - Instant::START
+}
+
+#[test]
+fn a_link_takes_the_time_that_its_bandwidth_and_its_cuts_say() {
+    let fast = upload(|_, _, _| {});
+    assert!(fast < Duration::from_millis(100), "{fast:?}");
+    // A hundredth of a packet is headers, and the first and the last millisecond are the way.
+    let slow =
+        upload(|world, server, client| world.set_bandwidth(client, server, 1_000_000, 1 << 20));
+    assert!((1_020..1_040).contains(&slow.as_millis()), "{slow:?}");
+    let cut = upload(|world, server, client| {
+        let ends = (client.clone(), server.clone());
+        world.at(Instant::from_nanos(20_000_000), move |world| {
+            world.cut(&ends.0, &ends.1);
+            world.at(Instant::from_nanos(1_000_000_000), move |world| world.heal(&ends.0, &ends.1));
+        });
+    });
+    // Sent again 0.2, 0.6 and 1.4 s after the cut.
+    assert!((1_400..1_500).contains(&cut.as_millis()), "{cut:?}");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let config = WorldConfig { record: true, ..WorldConfig::rough() };

@@ -77,6 +77,16 @@ enum Message {
     Unreachable,
 }
 
+impl Message {
+    /// Its payload in bytes.
+    fn length(&self) -> u64 {
+        match self {
+            Self::Datagram(bytes) => bytes.len() as u64,
+            Self::Unreachable => 0,
+        }
+    }
+}
+
 impl Mailbox {
     /// How well it fits for a datagram; the best gets it, as in Linux. `None`: not at all.
     fn score(&self, from: SocketAddr, to: SocketAddr) -> Option<u32> {
@@ -298,7 +308,10 @@ impl Room {
             return;
         };
         for _ in 0..copies {
-            let at = self.letter_arrival(source, host);
+            let Some(at) = self.letter_arrival(source, host, message.length()) else {
+                self.note_host(source, Kind::DatagramLost, serial, u64::from(to.port()));
+                continue;
+            };
             let letter = Letter { serial, sender, host, from, to, message: message.clone() };
             if let Some(mailbox) = self.mailboxes.get_mut(&sender) {
                 mailbox.sending_bytes += letter.charge();
@@ -319,15 +332,21 @@ impl Room {
         1 + usize::from(self.choices.chance_permille(shard, Label::Duplication, duplication))
     }
 
-    /// When a message that leaves now arrives. Those that stay on their host keep their order: it is one queue.
-    fn letter_arrival(&mut self, source: HostId, target: HostId) -> Instant {
-        let at = self.now + self.delay(source, Some(target));
+    /// When a message that is sent now arrives; `None`: the link has no room for it. Those that stay on their host keep their
+    /// order: it is one queue.
+    fn letter_arrival(
+        &mut self,
+        source: HostId,
+        target: HostId,
+        payload_bytes: u64,
+    ) -> Option<Instant> {
+        let at = self.departure(source, target, payload_bytes)? + self.delay(source, Some(target));
         if source != target {
-            return at;
+            return Some(at);
         }
         let last = &mut self.machine_mut(source).sockets.last_loopback_arrival;
         *last = at.max(*last);
-        *last
+        Some(*last)
     }
 
     pub(crate) fn letter_arrived(&mut self, id: LetterId) {

@@ -254,7 +254,7 @@ impl Room {
         let address = end.address.ip().expect("a SYN is for an IP address");
         self.popped(id, Side::Server, Kind::Syn, u64::from(address.port()));
         let Some(listener) = self.choose_listener(host, address) else {
-            match self.arrival(id, Side::Server) {
+            match self.arrival(id, Side::Server, 0) {
                 Some(at) => self.push(at, id, Event::Refusal(id)),
                 None => self.handshake_lost(id, Side::Server),
             }
@@ -266,7 +266,7 @@ impl Room {
             self.await_syn_timer(id);
             return id;
         }
-        let Some(arrival) = self.arrival(id, Side::Server) else {
+        let Some(arrival) = self.arrival(id, Side::Server, 0) else {
             self.handshake_lost(id, Side::Server);
             return id;
         };

@@ -24,7 +24,7 @@ pub(crate) use listener::Listener;
 use mainspring_executor::driver::{Address, Instant, Ready};
 pub(crate) use names::Names;
 use pipe::{Pipe, SEGMENT_BYTES};
-pub(crate) use wire::Link;
+pub(crate) use wire::{Line, Link};
 
 use crate::choice::Label;
 use crate::config::WorldConfig;
@@ -202,15 +202,19 @@ impl Room {
     fn pump(&mut self, id: ConnectionId, side: Side) {
         let now = self.now;
         let Some(mut left) = self.connection(id).outgoing(side).sendable() else { return };
-        let pieces = self.pieces(id, side);
-        if pieces == 1 && self.connection(id).outgoing(side).join_flight(now, left) {
-            return;
-        }
-        // Whole segments, all of one size but the last.
-        let piece = left.div_ceil(pieces).next_multiple_of(SEGMENT_BYTES);
+        let piece = if self.has_line(id, side) {
+            SEGMENT_BYTES
+        } else {
+            let pieces = self.pieces(id, side);
+            if pieces == 1 && self.connection(id).outgoing(side).join_flight(now, left) {
+                return;
+            }
+            // Whole segments, all of one size but the last.
+            left.div_ceil(pieces).next_multiple_of(SEGMENT_BYTES)
+        };
         loop {
             let count = left.min(piece);
-            let Some(arrival) = self.arrival(id, side) else {
+            let Some(arrival) = self.arrival(id, side, count) else {
                 self.segment_lost(id, side, left);
                 return;
             };
@@ -264,7 +268,7 @@ impl Room {
 
     /// Sends an acknowledgement and the state of the window from `receiver`.
     fn acknowledge(&mut self, id: ConnectionId, receiver: Side) {
-        let Some(at) = self.arrival(id, receiver) else {
+        let Some(at) = self.arrival(id, receiver, 0) else {
             self.answer_lost(id, receiver);
             return;
         };
@@ -307,7 +311,7 @@ impl Room {
 
     /// Breaks the connection from `side`: what is unsent is dropped, what is under way still arrives before the reset.
     fn send_reset(&mut self, id: ConnectionId, side: Side) {
-        let arrival = self.arrival(id, side);
+        let arrival = self.arrival(id, side, 0);
         let connection = self.connection(id);
         connection.end_mut(side).state = State::Over;
         connection.incoming(side).discard();

@@ -67,8 +67,10 @@ pub(crate) struct Pipe {
 pub(crate) struct Retry {
     /// Its event is in the heap.
     pub(crate) is_armed: bool,
-    /// How often it ran out since something got through.
+    /// How often it was set since something got through.
     pub(crate) count: u32,
+    /// The sender was told of the loss once, and now has to find out by itself.
+    pub(crate) is_slow: bool,
 }
 
 /// How far the FIN is.
@@ -216,7 +218,7 @@ impl Pipe {
         if has_fin {
             self.fin = Fin::Sent;
         }
-        self.resend.count = 0;
+        self.resend = Retry::default();
         self.flights.push_back(Flight { end: self.sent, has_fin, sent_at: now });
         self.check();
         self.in_order(arrival)

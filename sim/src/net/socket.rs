@@ -282,7 +282,7 @@ impl Room {
             self.await_syn_timer(id);
             return;
         }
-        match self.arrival(id, Side::Client) {
+        match self.arrival(id, Side::Client, 0) {
             Some(at) => self.push(at, id, Event::Syn(id)),
             None => self.handshake_lost(id, Side::Client),
         }

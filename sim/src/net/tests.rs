@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use crate::config::WorldConfig;
 use crate::driver::SimDriver;
 use crate::event::HostId;
+use crate::net::Line;
 use crate::room::{Room, Step};
 
 /// A server and a client without shards.
@@ -747,6 +748,65 @@ fn who_waits_for_a_window_learns_that_its_peer_gave_up() {
     let all = Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED | Ready::BROKEN;
     assert_eq!(drain(&bench.server), [(server, all)]);
     assert_eq!(drain(&bench.client), [(client, all)]);
+}
+
+impl Bench {
+    /// The way from the client to the server.
+    fn set_line(&self, bytes_per_second: u64, queue_bytes: u64) {
+        let ids = (HostId::new(CLIENT), HostId::new(SERVER));
+        let line = Line::new(bytes_per_second, queue_bytes);
+        self.room.borrow_mut().links.entry(ids).or_default().line = Some(line);
+    }
+}
+
+#[test]
+fn a_line_sends_one_packet_after_the_other() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    // A segment with its headers takes 10 ms.
+    bench.set_line(150_000, 1_000_000);
+    write(&bench.client, client, &[7; 14_600]).unwrap();
+    for _ in 0..10 {
+        bench.pass(Duration::from_millis(10) - LATENCY);
+        assert_eq!(read(&bench.server, server, 99_999), Err(ErrorKind::WouldBlock));
+        bench.pass(LATENCY);
+        bench.settle_until(bench.now() + LATENCY);
+        assert_eq!(read(&bench.server, server, 99_999).unwrap().0.len(), 1_460);
+    }
+    // Whoever comes behind waits for what is in line, and the way back is free.
+    bench.settle();
+    write(&bench.client, client, &[7; 1_460]).unwrap();
+    let other = bench.connect();
+    bench.pass(Duration::from_millis(10) + LATENCY * 2);
+    assert_eq!(bench.client.connect_outcome(other).unwrap_err().kind(), ErrorKind::WouldBlock);
+    bench.pass(LATENCY);
+    bench.client.connect_outcome(other).unwrap();
+}
+
+#[test]
+fn what_finds_the_queue_of_a_line_full_is_lost_and_sent_again() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    // One is on its way out, two wait.
+    bench.set_line(150_000, 3 * 1_500);
+    write(&bench.client, client, &[7; 14_600]).unwrap();
+    bench.pass(Duration::from_millis(31));
+    assert_eq!(read(&bench.server, server, 99_999).unwrap().0.len(), 3 * 1_460);
+    bench.settle();
+    assert_eq!(read(&bench.server, server, 99_999).unwrap().0.len(), 7 * 1_460);
+    // Datagrams are not sent again.
+    let sender = bench.client.bind_datagram("0.0.0.0:0".parse().unwrap()).unwrap();
+    let receiver = bench.server.bind_datagram("0.0.0.0:53".parse().unwrap()).unwrap();
+    let to = "10.0.0.1:53".parse().unwrap();
+    for _ in 0..5 {
+        bench.client.send_to(sender, &[7; 1_460], Some(to)).unwrap();
+    }
+    bench.settle();
+    let mut count = 0;
+    while bench.server.receive_from(receiver, &mut [0; 2_000]).is_ok() {
+        count += 1;
+    }
+    assert_eq!(count, 3);
 }
 
 #[test]

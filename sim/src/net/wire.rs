@@ -8,6 +8,8 @@
 //! program can tell. Where three segments would have followed, the timer is one round trip: their acknowledgements tell
 //! the sender (RFC 5681 §3.2). Else it is [`TIMEOUT_MIN`], twice as long each time, up to [`TIMEOUT_MAX`].
 //!
+//! A link that has a bandwidth sends one packet after the other; what finds its queue full is lost.
+//!
 //! A reset is not sent again by itself, only in answer: a peer that says nothing never learns of one that got lost.
 
 use core::time::Duration;
@@ -32,13 +34,47 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 /// Segments that have to follow a lost one for the sender to learn of it by their acknowledgements.
 const SEGMENTS_FOR_FAST: u64 = 3;
 
+/// What a packet has beside its payload: the headers of IPv4 and TCP without options.
+const HEADER_BYTES: u64 = 40;
+
 /// What one direction of a link between two hosts has of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Link {
     /// `None`: that of the room.
     pub(crate) latency: Option<Span>,
+    /// `None`: as much as is sent.
+    pub(crate) line: Option<Line>,
     /// Nothing gets through.
     pub(crate) is_cut: bool,
+}
+
+/// The line of a link that takes time for each byte, and the queue in front of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    bytes_per_second: u64,
+    queue_bytes: u64,
+    /// When all that is in the queue has left.
+    free_at: Instant,
+}
+
+impl Line {
+    pub(crate) fn new(bytes_per_second: u64, queue_bytes: u64) -> Self {
+        assert!(bytes_per_second > 0, "a line without bandwidth is a cut");
+        Self { bytes_per_second, queue_bytes, free_at: Instant::START }
+    }
+
+    /// When a packet that comes now has left; `None`: there is no room for it in the queue. A line that is free takes one of
+    /// any size.
+    fn send(&mut self, now: Instant, bytes: u64) -> Option<Instant> {
+        let begin = self.free_at.max(now);
+        let waiting = (begin - now).as_nanos() * u128::from(self.bytes_per_second) / 1_000_000_000;
+        if begin > now && waiting + u128::from(bytes) > u128::from(self.queue_bytes) {
+            return None;
+        }
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        self.free_at = begin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        Some(self.free_at)
+    }
 }
 
 /// How long is waited for an answer after so many that did not come (RFC 6298 §5.5).
@@ -66,7 +102,29 @@ impl Room {
         self.choices.duration(self.first_shard(from), Label::Latency, span)
     }
 
-    /// Whether the next packet of a connection that leaves `side` gets lost.
+    /// When a packet with that payload leaves one host for another; `None`: the queue of the link has no room for it.
+    pub(super) fn departure(
+        &mut self,
+        from: HostId,
+        to: HostId,
+        payload_bytes: u64,
+    ) -> Option<Instant> {
+        let now = self.now;
+        let link = if from == to { None } else { self.links.get_mut(&(from, to)) };
+        match link.and_then(|link| link.line.as_mut()) {
+            Some(line) => line.send(now, payload_bytes + HEADER_BYTES),
+            None => Some(now),
+        }
+    }
+
+    /// Whether what `side` sends goes packet by packet.
+    pub(super) fn has_line(&self, id: ConnectionId, side: Side) -> bool {
+        let connection = &self.connections[id.index()];
+        let hosts = [side, side.other()].map(|side| connection.end(side).host);
+        matches!(hosts, [Some(from), Some(to)] if from != to && self.link(from, to).line.is_some())
+    }
+
+    /// Whether the next packet of a connection that leaves `side` gets lost on its way.
     fn is_lost(&mut self, id: ConnectionId, side: Side) -> bool {
         let connection = &self.connections[id.index()];
         let from = connection.end(side).host.expect("only hosts send packets");
@@ -79,24 +137,34 @@ impl Room {
             || self.choices.chance_permille(self.first_shard(from), Label::SegmentLoss, permille)
     }
 
-    /// When a packet that leaves `side` now is at the other end; `None`: never.
-    pub(super) fn arrival(&mut self, id: ConnectionId, side: Side) -> Option<Instant> {
+    /// When a packet with that payload that `side` sends now is at the other end; `None`: never.
+    pub(super) fn arrival(
+        &mut self,
+        id: ConnectionId,
+        side: Side,
+        payload_bytes: u64,
+    ) -> Option<Instant> {
         if self.is_lost(id, side) {
             return None;
         }
         let connection = &self.connections[id.index()];
         let from = connection.end(side).host.expect("only hosts send packets");
-        let to = connection.end(side.other()).host;
-        Some(self.now + self.delay(from, to))
+        let to = connection.end(side.other()).host.expect("what goes nowhere is lost");
+        let departure = self.departure(from, to, payload_bytes)?;
+        Some(departure + self.delay(from, Some(to)))
     }
 
     /// The first of `left` bytes that `side` sends got lost.
     pub(super) fn segment_lost(&mut self, id: ConnectionId, side: Side, left: u64) {
-        let (now, count) = (self.now, self.connection(id).outgoing(side).resend.count);
-        self.note_lost(id, side, Kind::SegmentLost, count);
-        let is_fast = count == 0 && left > SEGMENTS_FOR_FAST * SEGMENT_BYTES;
-        let wait = if is_fast { self.round_trip(id, side) } else { timeout(count) };
-        self.connection(id).outgoing(side).resend.is_armed = true;
+        let resend = self.connection(id).outgoing(side).resend;
+        self.note_lost(id, side, Kind::SegmentLost, resend.count);
+        let is_fast = !resend.is_slow && left > SEGMENTS_FOR_FAST * SEGMENT_BYTES;
+        let wait = if is_fast { self.round_trip(id, side) } else { timeout(resend.count) };
+        let now = self.now;
+        let resend = &mut self.connection(id).outgoing(side).resend;
+        resend.is_armed = true;
+        resend.is_slow = true;
+        resend.count += u32::from(!is_fast);
         self.push(now + wait, id, Event::Resend(id, side));
     }
 
@@ -111,7 +179,6 @@ impl Room {
     pub(super) fn resend_due(&mut self, id: ConnectionId, side: Side) -> ConnectionId {
         let resend = &mut self.connection(id).outgoing(side).resend;
         resend.is_armed = false;
-        resend.count += 1;
         let count = resend.count;
         self.popped(id, side, Kind::Resend, u64::from(count));
         if self.connection(id).end(side).state == State::Over {
