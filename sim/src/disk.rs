@@ -25,8 +25,8 @@ impl Room {
             _ => false,
         };
         self.check_disk(shard, takes_room)?;
-        let now = self.wall_clock();
         let host = self.host_of(shard);
+        let now = self.wall_clock(host);
         let files = &mut self.machine_mut(host).files;
         let outcome = match job {
             Job::Open { root, path, mode } => {
@@ -84,7 +84,7 @@ impl Room {
             Job::SetLength { length, .. } => {
                 Inode::check_room(length, 0)?;
                 self.check_disk(shard, length > file.borrow().length())?;
-                let now = self.wall_clock();
+                let now = self.wall_clock(self.host_of(shard));
                 file.borrow_mut().set_length(length, now);
                 Ok(Outcome::Done)
             }
@@ -113,7 +113,7 @@ impl Room {
             Err(_) => self.choices.index(owner, Label::DiskWrite, bytes.len()),
         };
         if count > 0 {
-            let now = self.wall_clock();
+            let now = self.wall_clock(self.host_of(shard));
             file.borrow_mut().write_at(offset, &bytes[..count], now);
         }
         checked.map(|()| count)

@@ -51,7 +51,8 @@ impl Driver for SimDriver {
     }
 
     fn wall_clock(&self) -> Duration {
-        self.room.borrow().wall_clock()
+        let room = self.room.borrow();
+        room.wall_clock(room.host_of(self.shard))
     }
 
     fn entropy(&self) -> u64 {

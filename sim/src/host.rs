@@ -3,6 +3,7 @@
 use core::future::Future;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::panic::Location;
+use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -14,7 +15,7 @@ use slab::Slab;
 
 use crate::driver::SimDriver;
 use crate::event::{HostId, ShardId};
-use crate::room::Room;
+use crate::room::{DateError, Room};
 
 /// A simulated machine with a shard of its program: one address, one executor. [`World::add_shard`](crate::World::add_shard)
 /// gives it more, each a `Host` of its own. Clones are handles to the same one.
@@ -92,6 +93,20 @@ impl Host {
         &self.driver
     }
 
+    /// Puts the machine's clock ahead of the right date by so much, from now on: [`time::wall_clock`] jumps. Timers and
+    /// [`time::now`] go on as before.
+    ///
+    /// [`time::wall_clock`]: mainspring_executor::time::wall_clock
+    /// [`time::now`]: mainspring_executor::time::now
+    pub fn set_date_ahead(&self, by: Duration) {
+        self.room.borrow_mut().machine_mut(self.id).date_error = DateError::Ahead(by);
+    }
+
+    /// As [`Host::set_date_ahead`], behind; never before 1970.
+    pub fn set_date_behind(&self, by: Duration) {
+        self.room.borrow_mut().machine_mut(self.id).date_error = DateError::Behind(by);
+    }
+
     /// Starts a task that the run waits for. Its panic fails the run.
     #[track_caller]
     pub fn run(&self, future: impl Future<Output = ()> + 'static) {
@@ -117,7 +132,7 @@ impl Host {
     /// Where one of these folders is a file.
     pub fn add_file(&self, root: impl AsRef<Path>, path: impl AsRef<Path>, bytes: &[u8]) {
         let room = &mut *self.room.borrow_mut();
-        let modified = room.wall_clock();
+        let modified = room.wall_clock(self.id);
         let path = root.as_ref().join(path);
         room.machine_mut(self.id).files.add(path, bytes, modified);
     }

@@ -94,8 +94,16 @@ pub(crate) struct Machine {
     pub(crate) loose_count: usize,
     pub(crate) jobs: Jobs,
     pub(crate) held_signals: HeldSignals,
+    pub(crate) date_error: DateError,
     /// Killed by a signal.
     pub(crate) is_dead: bool,
+}
+
+/// How wrong the date of a machine is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DateError {
+    Ahead(Duration),
+    Behind(Duration),
 }
 
 /// A shard, as the kernel of its machine sees it: what its driver has open, and what is to be told to it.
@@ -168,6 +176,7 @@ impl Room {
             loose_count: 0,
             jobs: Jobs::default(),
             held_signals: HeldSignals::default(),
+            date_error: DateError::Ahead(Duration::ZERO),
             is_dead: false,
         });
         self.add_named_shard(host, name.into())
@@ -253,8 +262,13 @@ impl Room {
         (index < self.machines.len()).then(|| HostId::new(index))
     }
 
-    pub(crate) fn wall_clock(&self) -> Duration {
-        EPOCH + (self.now - Instant::START)
+    /// The date, as a machine has it.
+    pub(crate) fn wall_clock(&self, host: HostId) -> Duration {
+        let right = EPOCH + (self.now - Instant::START);
+        match self.machine(host).date_error {
+            DateError::Ahead(by) => right.saturating_add(by),
+            DateError::Behind(by) => right.saturating_sub(by),
+        }
     }
 
     /// Notes something that a shard did or that happened to it.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use mainspring_executor::driver::{Instant, ListenOptions, Signal};
 use mainspring_executor::net::{TcpListener, TcpStream};
-use mainspring_executor::time::sleep;
+use mainspring_executor::time::{sleep, wall_clock};
 use mainspring_executor::{random, select, spawn};
 use mainspring_sim::{FailureKind, Host, World, WorldConfig, first_divergence};
 
@@ -100,6 +100,33 @@ fn a_link_takes_the_time_that_its_bandwidth_and_its_cuts_say() {
     });
     // Sent again 0.2, 0.6 and 1.4 s after the cut.
     assert!((1_400..1_500).contains(&cut.as_millis()), "{cut:?}");
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_one_machine_s_and_moves_no_timer() {
+    let world = World::new(1, WorldConfig::calm());
+    let (wrong, right) = (world.host("wrong"), world.host("right"));
+    let day = Duration::from_secs(24 * 3600);
+    let of_wrong = wrong.clone();
+    wrong.run(async move {
+        let date = || wall_clock().expect("in a shard");
+        let start = date();
+        of_wrong.set_date_ahead(day);
+        assert_eq!(date() - start, day);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(date() - start, day + Duration::from_secs(1));
+        of_wrong.set_date_behind(day);
+        assert_eq!(start - date(), day - Duration::from_secs(1));
+        of_wrong.set_date_behind(Duration::MAX);
+        assert_eq!(date(), Duration::ZERO);
+    });
+    right.run(async {
+        let start = wall_clock();
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(wall_clock(), start.map(|start| start + Duration::from_secs(2)));
+    });
+    world.run().unwrap();
+    assert_eq!(world.now(), Instant::START + Duration::from_secs(2));
 }
 
 #[test]
