@@ -3,6 +3,7 @@
 
 use core::cell::Cell;
 use core::time::Duration;
+use std::io::ErrorKind;
 use std::rc::Rc;
 
 use http::{Method, StatusCode};
@@ -12,7 +13,7 @@ use mainspring_executor::{Instant, random};
 use mainspring_sim::{Host, World, WorldConfig};
 
 use super::{PORT, drain, serve};
-use crate::client::{Client, chunked};
+use crate::client::{Client, ClientError, chunked};
 use crate::scenario::{Run, Scenario, Setup, conclude};
 
 const HOSTS: u64 = 10;
@@ -93,11 +94,11 @@ async fn answer(request: Request) -> Response {
 }
 
 async fn client(server: Host, clients_left: Rc<Cell<u64>>, is_lossy: bool) {
-    let mut client = Client::connect(server.address(PORT)).await.expect("the server listens");
+    let mut client = connect(&server, is_lossy).await;
     for number in 0..REQUESTS_PER_CLIENT {
         while !exchange(&mut client, number).await {
             assert!(is_lossy, "nothing is late where nothing is lost");
-            client = Client::connect(server.address(PORT)).await.expect("the server listens");
+            client = connect(&server, is_lossy).await;
         }
         if random().is_multiple_of(4) {
             sleep(Duration::from_micros(random() % 50_000)).await;
@@ -107,6 +108,16 @@ async fn client(server: Host, clients_left: Rc<Cell<u64>>, is_lossy: bool) {
     clients_left.set(clients_left.get() - 1);
     if clients_left.get() == 0 {
         drain(&server);
+    }
+}
+
+/// A connection; where packets get lost, once in many thousand times all of seven SYNs do.
+async fn connect(server: &Host, is_lossy: bool) -> Client {
+    loop {
+        match Client::connect(server.address(PORT)).await {
+            Err(ClientError::Io(ErrorKind::TimedOut)) if is_lossy => {}
+            connected => return connected.expect("the server listens"),
+        }
     }
 }
 
