@@ -39,7 +39,7 @@ fn connection() {
 
 #[test]
 fn differential() {
-    replay("differential", 60, fuzz::differential);
+    replay("differential", 61, fuzz::differential);
 }
 
 #[test]

@@ -34,17 +34,18 @@ impl Answer {
     }
 }
 
-/// All answers on a connection that has ended; `to_head` says for each that is not interim whether its request was HEAD.
+/// All answers on a connection that has ended; `has_content` says for each that is not interim, by its number and its status,
+/// whether content comes behind its head (RFC 9112 §6.3, 1 and 2).
 ///
 /// # Errors
 /// What is no whole answer.
 pub(crate) fn read(
     mut wire: &[u8],
-    to_head: impl Fn(usize) -> bool,
+    has_content: impl Fn(usize, u16) -> bool,
 ) -> Result<Vec<Answer>, String> {
     let (mut answers, mut finals) = (Vec::new(), 0);
     while !wire.is_empty() {
-        let (answer, length) = read_one(wire, to_head(finals))?;
+        let (answer, length) = read_one(wire, |status| has_content(finals, status))?;
         finals += usize::from(answer.status >= 200);
         answers.push(answer);
         wire = &wire[length..];
@@ -59,7 +60,7 @@ pub(crate) fn has_interims(wire: &[u8], count: usize) -> bool {
     came == count && wire.ends_with(CONTINUE)
 }
 
-fn read_one(wire: &[u8], to_head: bool) -> Result<(Answer, usize), String> {
+fn read_one(wire: &[u8], has_content: impl FnOnce(u16) -> bool) -> Result<(Answer, usize), String> {
     let mut slots = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut slots);
     let length = match head.parse(wire) {
@@ -71,7 +72,7 @@ fn read_one(wire: &[u8], to_head: bool) -> Result<(Answer, usize), String> {
     let fields = fields(head.headers);
     let mut answer = Answer { version, status, fields, ..Answer::default() };
     let rest = &wire[length..];
-    let body_length = body(&mut answer, rest, to_head)?;
+    let body_length = if has_content(status) { body(&mut answer, rest)? } else { 0 };
     Ok((answer, length + body_length))
 }
 
@@ -80,8 +81,8 @@ fn fields(parsed: &[httparse::Header<'_>]) -> Vec<(String, Vec<u8>)> {
 }
 
 /// RFC 9112 §6.3, for a client: how many bytes the body takes on the wire.
-fn body(answer: &mut Answer, rest: &[u8], to_head: bool) -> Result<usize, String> {
-    if to_head || answer.status < 200 || matches!(answer.status, 204 | 304) {
+fn body(answer: &mut Answer, rest: &[u8]) -> Result<usize, String> {
+    if answer.status < 200 || matches!(answer.status, 204 | 304) {
         return Ok(0);
     }
     match (

@@ -72,12 +72,12 @@ pub(super) fn judge(case: &Case, outcome: &Outcome) -> Result<(), String> {
     for (seen, expected) in outcome.seen.iter().zip(&case.requests) {
         judge_request(seen, expected).map_err(|what| format!("{}: {what}", expected.line))?;
     }
-    let to_head = |index: usize| match outcome.seen.get(index) {
-        Some(seen) => seen.method == "HEAD",
+    let has_content = |index: usize, _| match outcome.seen.get(index) {
+        Some(seen) => seen.method != "HEAD",
         // It was refused; as the first of its connection it can be told what it was.
-        None => index == 0 && case.begins_with(b"HEAD "),
+        None => index > 0 || !case.begins_with(b"HEAD "),
     };
-    let answers = answers::read(&outcome.wire, to_head)?;
+    let answers = answers::read(&outcome.wire, has_content)?;
     judge_answers(&answers, &case.answers)
 }
 

@@ -126,7 +126,7 @@ impl Run {
             return Err(format!("{} answers to {served} requests", self.answers.len()));
         }
         for (seen, answer) in self.seen.iter().zip(&self.answers).take(served) {
-            let content = if seen.wants_content() { seen.description() } else { Vec::new() };
+            let content = if seen.wants_content(200) { seen.description() } else { Vec::new() };
             if answer.status != 200 || answer.body != content {
                 return Err(format!("{} to\n{seen}", answer.summary()));
             }
@@ -149,11 +149,11 @@ struct Said {
 impl Said {
     fn read(self, refusal_has_content: bool) -> Result<Run, String> {
         let Self { wire, is_open, seen, trace_hash } = self;
-        let to_head = |index: usize| match seen.get(index) {
-            Some(seen) => !seen.wants_content(),
-            None => !refusal_has_content,
+        let has_content = |index: usize, status: u16| match seen.get(index) {
+            Some(seen) => seen.wants_content(status),
+            None => refusal_has_content,
         };
-        let all = answers::read(&wire, to_head)?;
+        let all = answers::read(&wire, has_content)?;
         let (interim, finals): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|answer| answer.status < 200);
         if interim.len() > seen.iter().filter(|seen| may_be_asked_on(seen)).count() {

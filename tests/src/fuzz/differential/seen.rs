@@ -43,9 +43,10 @@ impl Seen {
         named.map(|(_, value)| value.as_slice())
     }
 
-    /// Whether an answer to it has content: RFC 9112 §6.3, 1 and 2.
-    pub(super) fn wants_content(&self) -> bool {
-        self.method != Method::HEAD && self.method != Method::CONNECT
+    /// Whether an answer to it of this status has content: RFC 9112 §6.3, 1 and 2.
+    pub(super) fn wants_content(&self, status: u16) -> bool {
+        let is_tunnel = self.method == Method::CONNECT && (200..300).contains(&status);
+        self.method != Method::HEAD && !is_tunnel
     }
 
     /// Whether both are the same as far as both came.
