@@ -6,10 +6,13 @@
 
 use core::time::Duration;
 
+use mainspring_executor::driver::Instant;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
 use crate::event::ShardId;
+use crate::script::Script;
+use crate::source::Source;
 
 /// What a choice is about. Each has a stream of draws of its own for each shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,10 +53,12 @@ pub(crate) enum Label {
     NameFailure,
     /// Whether a packet of a connection gets lost.
     SegmentLoss,
+    /// What a scenario leaves open itself.
+    Scenario,
 }
 
 impl Label {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -72,10 +77,11 @@ impl Label {
         Self::Branch,
         Self::NameFailure,
         Self::SegmentLoss,
+        Self::Scenario,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Host => "host",
             Self::Task => "task",
@@ -95,54 +101,77 @@ impl Label {
             Self::Branch => "branch",
             Self::NameFailure => "name failure",
             Self::SegmentLoss => "segment loss",
+            Self::Scenario => "scenario",
         }
     }
 }
 
-/// All choices of a run, from one seed.
+/// All choices of a run.
 ///
 /// There is a stream for each pair of owner and label, so that one more draw in one place shifts no draw elsewhere.
 /// The owner is a shard, or the room itself for what belongs to none. What a machine draws by itself, it draws as its
 /// first shard. A stream is a [`Pcg64Mcg`], whose output is fixed
 /// by its definition on every platform. Its state is two rounds of splitmix64 over the seed and the FNV-1a hash of
 /// `owner/label`.
+///
+/// Answers come from there, unless a [`Script`] has others; and it may keep them.
 #[derive(Debug)]
 pub(crate) struct Choices {
     seed: u64,
     /// One block of `Label::ALL` for each owner; the room's is the first.
     streams: Vec<Pcg64Mcg>,
+    script: Option<Box<Script>>,
 }
 
 impl Choices {
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut choices = Self { seed, streams: Vec::new() };
+    pub(crate) fn new(source: &Source) -> Self {
+        let script = source.script().map(Box::new);
+        let mut choices = Self { seed: source.seed(), streams: Vec::new(), script };
         choices.fork("");
         choices
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// Makes the streams of the next shard.
     pub(crate) fn fork(&mut self, shard: &str) {
         for label in Label::ALL {
-            let hash = fnv1a(&[shard.as_bytes(), b"/", label.name().as_bytes()]);
-            let high = splitmix64(self.seed ^ hash);
-            let low = splitmix64(high.wrapping_add(hash));
-            self.streams.push(Pcg64Mcg::new(u128::from(high) << 64 | u128::from(low)));
+            self.streams.push(self.generator(shard, label.name()));
+            if let Some(script) = &mut self.script {
+                script.add_stream(shard, label);
+            }
+        }
+    }
+
+    /// The stream of a purpose. One that is no label's is on no tape: what is drawn from it must decide nothing by itself.
+    pub(crate) fn generator(&self, shard: &str, purpose: &str) -> Pcg64Mcg {
+        let hash = fnv1a(&[shard.as_bytes(), b"/", purpose.as_bytes()]);
+        let high = splitmix64(self.seed ^ hash);
+        let low = splitmix64(high.wrapping_add(hash));
+        Pcg64Mcg::new(u128::from(high) << 64 | u128::from(low))
+    }
+
+    /// The virtual time moves on: a script keeps when a choice was made.
+    pub(crate) fn advance_to(&mut self, instant: Instant) {
+        if let Some(script) = &mut self.script {
+            script.advance_to(instant);
         }
     }
 
     /// A number below `bound`, which is at least 1. Where there is nothing to choose, nothing is drawn.
-    ///
-    /// The high half of a 64 by 64 bit product: no loop, the same on every platform, off from fair by less than
-    /// `bound / 2^64`.
     #[inline]
     pub(crate) fn choose(&mut self, owner: Option<ShardId>, label: Label, bound: u64) -> u64 {
         assert!(bound > 0, "a choice has at least one answer");
         if bound == 1 {
             return 0;
         }
-        let drawn = self.stream(owner, label).next_u64();
-        let product = u128::from(drawn) * u128::from(bound);
-        u64::try_from(product >> 64).expect("the high half of a product of 64-bit numbers")
+        let (stream, script) = self.stream(owner, label);
+        match script {
+            None => below(stream, bound),
+            Some((script, line)) => script.answer(line, bound, || below(stream, bound)),
+        }
     }
 
     /// [`Choices::choose`] for a place in a list.
@@ -153,12 +182,56 @@ impl Choices {
 
     /// True once in `one_in` times.
     pub(crate) fn chance(&mut self, owner: Option<ShardId>, label: Label, one_in: u64) -> bool {
-        self.choose(owner, label, one_in) == one_in - 1
+        self.whether(owner, label, |stream| below(stream, one_in) == one_in - 1)
     }
 
     /// True in so many of a thousand times. Where that is never, nothing is drawn.
     pub(crate) fn chance_permille(&mut self, shard: ShardId, label: Label, permille: u32) -> bool {
-        permille > 0 && self.choose(Some(shard), label, 1000) + u64::from(permille) >= 1000
+        let lost = |stream: &mut Pcg64Mcg| below(stream, 1000) + u64::from(permille) >= 1000;
+        permille > 0 && self.whether(Some(shard), label, lost)
+    }
+
+    /// True or false, as `draw` has it. On a tape it is 1 or 0: of all the ways in which nothing happens, there is one.
+    fn whether(
+        &mut self,
+        owner: Option<ShardId>,
+        label: Label,
+        draw: impl FnOnce(&mut Pcg64Mcg) -> bool,
+    ) -> bool {
+        let (stream, script) = self.stream(owner, label);
+        match script {
+            None => draw(stream),
+            Some((script, line)) => script.answer(line, 2, || u64::from(draw(stream))) == 1,
+        }
+    }
+
+    /// Which of the ready tasks goes, where a priority says so and no script does.
+    pub(crate) fn task(&mut self, shard: ShardId, count: usize, highest: usize) -> usize {
+        let (_, script) = self.stream(Some(shard), Label::Task);
+        match script {
+            Some((script, line)) if count > 1 => {
+                let chosen = script.answer(line, count as u64, || highest as u64);
+                usize::try_from(chosen).expect("below a usize")
+            }
+            _ => highest,
+        }
+    }
+
+    /// One of `count` branches. On a tape it is how far that is from taking turns: a branch that came first each time
+    /// would starve the others.
+    pub(crate) fn branch(&mut self, shard: ShardId, count: usize) -> usize {
+        let bound = count as u64;
+        let (stream, script) = self.stream(Some(shard), Label::Branch);
+        let chosen = match script {
+            _ if bound == 1 => 0,
+            None => below(stream, bound),
+            Some((script, line)) => {
+                let turn = script.made(line) % bound;
+                let away = || (below(stream, bound) + bound - turn) % bound;
+                (turn + script.answer(line, bound, away)) % bound
+            }
+        };
+        usize::try_from(chosen).expect("below a usize")
     }
 
     /// A duration of `span`; the shortest is the harmless one.
@@ -167,15 +240,32 @@ impl Choices {
         Duration::from_nanos(span.least + self.choose(Some(shard), label, span.choices))
     }
 
-    /// Sixty-four bits. Not a choice in the narrow sense: no value is more harmless than another.
+    /// Sixty-four bits. Not a choice in the narrow sense, for no value is more harmless than another: they are the seed's
+    /// whatever a script says.
     pub(crate) fn bits(&mut self, shard: ShardId) -> u64 {
-        self.stream(Some(shard), Label::Entropy).next_u64()
+        self.stream(Some(shard), Label::Entropy).0.next_u64()
     }
 
-    fn stream(&mut self, owner: Option<ShardId>, label: Label) -> &mut Pcg64Mcg {
+    fn stream(
+        &mut self,
+        owner: Option<ShardId>,
+        label: Label,
+    ) -> (&mut Pcg64Mcg, Option<(&mut Script, usize)>) {
         let block = owner.map_or(0, |shard| shard.index() + 1);
-        &mut self.streams[block * Label::ALL.len() + label as usize]
+        let index = block * Label::ALL.len() + label as usize;
+        let script = self.script.as_deref_mut().map(|script| (script, index));
+        (&mut self.streams[index], script)
     }
+}
+
+/// A number below `bound`: the high half of a 64 by 64 bit product. No loop, the same on every platform, off from fair by
+/// less than `bound / 2^64`.
+fn below(stream: &mut Pcg64Mcg, bound: u64) -> u64 {
+    if bound == 1 {
+        return 0;
+    }
+    let product = u128::from(stream.next_u64()) * u128::from(bound);
+    u64::try_from(product >> 64).expect("the high half of a product of 64-bit numbers")
 }
 
 /// A range of durations, ready to draw from.
@@ -204,7 +294,7 @@ fn fnv1a(parts: &[&[u8]]) -> u64 {
     hash
 }
 
-fn splitmix64(seed: u64) -> u64 {
+pub(crate) fn splitmix64(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -221,8 +311,8 @@ mod tests {
 
     #[test]
     fn one_more_draw_shifts_no_other_stream() {
-        let mut one = Choices::new(7);
-        let mut other = Choices::new(7);
+        let mut one = Choices::new(&7.into());
+        let mut other = Choices::new(&7.into());
         other.choose(None, Label::Host, 9);
         assert_eq!(draws(&mut one, Label::Task), draws(&mut other, Label::Task));
         assert_ne!(draws(&mut one, Label::Host), draws(&mut other, Label::Host));
@@ -230,8 +320,8 @@ mod tests {
 
     #[test]
     fn one_more_host_shifts_no_other_host() {
-        let mut one = Choices::new(7);
-        let mut other = Choices::new(7);
+        let mut one = Choices::new(&7.into());
+        let mut other = Choices::new(&7.into());
         one.fork("server");
         other.fork("client");
         other.fork("server");
@@ -245,7 +335,7 @@ mod tests {
     /// Fixed for ever: a seed in a bug report must mean the same run on every machine and after every upgrade.
     #[test]
     fn the_streams_are_what_they_always_were() {
-        let mut choices = Choices::new(42);
+        let mut choices = Choices::new(&42.into());
         assert_eq!(draws(&mut choices, Label::Latency), PINNED);
     }
 
@@ -253,7 +343,7 @@ mod tests {
 
     #[test]
     fn all_answers_come_up() {
-        let mut choices = Choices::new(1);
+        let mut choices = Choices::new(&1.into());
         let mut seen = [false; 5];
         for _ in 0..100 {
             seen[choices.index(None, Label::Host, 5)] = true;
@@ -263,7 +353,7 @@ mod tests {
 
     #[test]
     fn seeds_differ() {
-        let of = |seed| draws(&mut Choices::new(seed), Label::Task);
+        let of = |seed: u64| draws(&mut Choices::new(&seed.into()), Label::Task);
         assert_ne!(of(1), of(2));
         assert_eq!(of(1), of(1));
     }

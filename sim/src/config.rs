@@ -15,8 +15,8 @@ pub struct WorldConfig {
     pub latency: RangeInclusive<Duration>,
     /// The same for packets that stay on their host.
     pub loopback_latency: RangeInclusive<Duration>,
-    /// Whether the next host and the next task are drawn; else each queue is first-in first-out.
-    pub shuffled: bool,
+    /// Who goes next, of those that could.
+    pub order: Order,
     /// Whether a read may give fewer bytes than there are.
     pub short_reads: bool,
     /// Whether a write may take fewer bytes than there is space for; also one to a file.
@@ -77,6 +77,27 @@ pub struct WorldConfig {
     pub record: bool,
 }
 
+/// Who goes next: which shard of those with something to do, and which of its ready tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Who was there first.
+    Fifo,
+    /// One of them, each with the same chance.
+    Random,
+    /// Each task gets a priority, drawn once, and the ready one with the highest goes; at `depth - 1` of the first `polls`
+    /// polls of a shard, drawn beforehand, the one that would go falls behind all others. Finds a bug that needs `depth`
+    /// things in a certain order with a probability of at least `1 / (tasks * polls^(depth - 1))` (PCT: Burckhardt, Kothari,
+    /// Musuvathi, Nagarakatte: *A randomized scheduler with probabilistic guarantees of finding bugs*, ASPLOS 2010). Who goes
+    /// 64 times in a row while others are ready falls behind as well, or one that yields would go on for ever. Shards are
+    /// drawn as by `Random`. Costs time for each task that is ready.
+    Pct {
+        /// How many things have to happen in a certain order; at least 1.
+        depth: u32,
+        /// About how many polls a shard makes; at least 1.
+        polls: u64,
+    },
+}
+
 impl WorldConfig {
     /// No faults, first-in first-out, a latency of one millisecond exactly.
     #[must_use]
@@ -88,7 +109,7 @@ impl WorldConfig {
         Self {
             latency: latency..=latency,
             loopback_latency: loopback..=loopback,
-            shuffled: false,
+            order: Order::Fifo,
             short_reads: false,
             short_writes: false,
             split_flights: false,
@@ -125,7 +146,7 @@ impl WorldConfig {
         Self {
             latency: Duration::from_micros(50)..=Duration::from_millis(20),
             loopback_latency: Duration::from_micros(5)..=Duration::from_micros(200),
-            shuffled: true,
+            order: Order::Random,
             short_reads: true,
             short_writes: true,
             split_flights: true,

@@ -14,7 +14,6 @@ use mainspring_executor::driver::{
     Readiness, Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 
-use crate::choice::Label;
 use crate::event::ShardId;
 use crate::room::Room;
 use crate::schedule::SimSchedule;
@@ -66,7 +65,7 @@ impl Driver for SimDriver {
     /// as it does on no machine.
     fn choose(&self, count: usize) -> usize {
         let room = &mut *self.room.borrow_mut();
-        let index = room.choices.index(Some(self.shard), Label::Branch, count);
+        let index = room.choices.branch(self.shard, count);
         room.note(self.shard, Kind::Choose, index as u64, count as u64);
         index
     }

@@ -13,6 +13,7 @@ use mainspring_executor::driver::Signal;
 use mainspring_executor::{JoinError, JoinHandle, Shard, TaskId};
 use slab::Slab;
 
+use crate::choice::Label;
 use crate::driver::SimDriver;
 use crate::event::{HostId, ShardId};
 use crate::room::{DateError, Room};
@@ -91,6 +92,16 @@ impl Host {
     #[must_use]
     pub fn driver(&self) -> &Rc<SimDriver> {
         &self.driver
+    }
+
+    /// A choice of the scenario on behalf of this host, as [`World::choose`](crate::World::choose): tasks of it may ask. Those
+    /// of one host shift none of another.
+    ///
+    /// # Panics
+    /// When `bound` is 0.
+    #[must_use]
+    pub fn choose(&self, bound: u64) -> u64 {
+        self.room.borrow_mut().choices.choose(Some(self.shard_id), Label::Scenario, bound)
     }
 
     /// Puts the machine's clock ahead of the right date by so much, from now on: [`time::wall_clock`] jumps. Timers and

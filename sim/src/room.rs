@@ -16,7 +16,7 @@ use mainspring_executor::token_table::TokenTable;
 use slab::Slab;
 
 use crate::choice::{Choices, Label, Span};
-use crate::config::WorldConfig;
+use crate::config::{Order, WorldConfig};
 use crate::detached::{Abandoned, Loose};
 use crate::directory::Directory;
 use crate::event::{Event, Events, HostId, ShardId};
@@ -26,6 +26,7 @@ use crate::net::{Connection, Letter, Link, Listener, Mailbox, MailboxId, Names};
 use crate::process::{Process, ProcessId};
 use crate::program::Programs;
 use crate::signals::HeldSignals;
+use crate::source::Source;
 use crate::spend::Spent;
 use crate::tokens::{Handle, Place, Resource};
 use crate::trace::{Kind, Trace};
@@ -43,7 +44,6 @@ const NETWORK_V6: u128 = 0xfd00 << 112;
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) config: WorldConfig,
-    pub(crate) seed: u64,
     pub(crate) now: Instant,
     pub(crate) choices: Choices,
     pub(crate) trace: Trace,
@@ -128,14 +128,15 @@ pub(crate) struct ShardState {
 }
 
 impl Room {
-    pub(crate) fn new(seed: u64, config: WorldConfig) -> Self {
+    pub(crate) fn new(source: &Source, config: WorldConfig) -> Self {
         let threads =
             [config.blocking_threads_max, config.compute_threads_max, config.name_threads_max];
         assert!(!threads.contains(&0), "a host has a thread for each kind of job");
+        let choices = Choices::new(source);
+        let seed = choices.seed();
         Self {
-            seed,
             now: Instant::START,
-            choices: Choices::new(seed),
+            choices,
             trace: Trace::new(seed, config.record),
             events: Events::default(),
             connections: Slab::new(),
@@ -325,9 +326,11 @@ impl Room {
     /// Takes the shard that goes next, if one has something to do.
     pub(crate) fn next_shard(&mut self) -> Option<ShardId> {
         while !self.runnable.is_empty() {
-            let index = match self.config.shuffled {
-                true => self.choices.index(None, Label::Host, self.runnable.len()),
-                false => 0,
+            let index = match self.config.order {
+                Order::Fifo => 0,
+                Order::Random | Order::Pct { .. } => {
+                    self.choices.index(None, Label::Host, self.runnable.len())
+                }
             };
             let shard = self.runnable.swap_remove_front(index).expect("an index below the length");
             self.shard_mut(shard).is_queued = false;
@@ -382,6 +385,7 @@ impl Room {
     pub(crate) fn advance_to(&mut self, instant: Instant) {
         assert!(instant >= self.now, "time never goes back");
         self.now = instant;
+        self.choices.advance_to(instant);
     }
 
     /// Wakes the shards whose timers are due.

@@ -6,29 +6,54 @@ use std::rc::Rc;
 use mainspring_executor::driver::{ReadyTasks, Schedule};
 
 use crate::choice::Label;
+use crate::config::Order;
 use crate::event::ShardId;
+use crate::priorities::Priorities;
 use crate::room::Room;
 use crate::trace::Kind;
 
-/// Draws the next task, or takes the first where the world is not shuffled.
+/// Draws the next task, or takes the first.
 pub(crate) struct SimSchedule {
     room: Rc<RefCell<Room>>,
     shard: ShardId,
-    is_shuffled: bool,
+    order: Picks,
+}
+
+/// How it picks.
+enum Picks {
+    First,
+    Any,
+    Highest(Priorities),
 }
 
 impl SimSchedule {
     pub(crate) fn new(room: &Rc<RefCell<Room>>, shard: ShardId) -> Self {
-        Self { room: Rc::clone(room), shard, is_shuffled: room.borrow().config.shuffled }
+        let order = {
+            let room = room.borrow();
+            match room.config.order {
+                Order::Fifo => Picks::First,
+                Order::Random => Picks::Any,
+                Order::Pct { depth, polls } => {
+                    let generator = room.choices.generator(&room.shard(shard).name, "priority");
+                    Picks::Highest(Priorities::new(generator, depth, polls))
+                }
+            }
+        };
+        Self { room: Rc::clone(room), shard, order }
     }
 }
 
 impl Schedule for SimSchedule {
     fn choose(&mut self, ready: &ReadyTasks<'_>) -> usize {
         let room = &mut *self.room.borrow_mut();
-        let position = match self.is_shuffled {
-            true => room.choices.index(Some(self.shard), Label::Task, ready.len()),
-            false => 0,
+        let position = match &mut self.order {
+            Picks::First => 0,
+            Picks::Any => room.choices.index(Some(self.shard), Label::Task, ready.len()),
+            Picks::Highest(priorities) => {
+                let tasks = (0..ready.len()).map(|position| ready.id(position));
+                let highest = priorities.pick(tasks);
+                room.choices.task(self.shard, ready.len(), highest)
+            }
         };
         room.note(self.shard, Kind::Poll, ready.id(position).0, 0);
         position

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use mainspring_executor::driver::{Driver, Instant};
 use mainspring_executor::{JoinError, Shard, Turn};
 
-use crate::choice::Span;
+use crate::choice::{Label, Span};
 use crate::config::WorldConfig;
 use crate::driver::{SimDriver, Unparked};
 use crate::event::{Event, ShardId};
@@ -29,6 +29,7 @@ use crate::net::{Line, Link};
 use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
 use crate::room::{Room, Step};
+use crate::source::Source;
 use crate::spend::during_turn;
 
 /// So many events before a failure are told with it, where they are recorded.
@@ -51,14 +52,14 @@ pub struct World {
 }
 
 impl World {
-    /// An empty room. All that is not fixed by `config` and the scenario is decided by `seed`.
+    /// An empty room. All that is not fixed by `config` and the scenario is decided by `source`: a seed, as a rule.
     ///
     /// # Panics
     /// When a range of `config` ends before it starts.
     #[must_use]
-    pub fn new(seed: u64, config: WorldConfig) -> Self {
+    pub fn new(source: impl Into<Source>, config: WorldConfig) -> Self {
         Self {
-            room: Rc::new(RefCell::new(Room::new(seed, config))),
+            room: Rc::new(RefCell::new(Room::new(&source.into(), config))),
             hosts: RefCell::default(),
             foreground: Rc::default(),
             unparked: Arc::default(),
@@ -221,7 +222,17 @@ impl World {
     /// The seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
-        self.room.borrow().seed
+        self.room.borrow().choices.seed()
+    }
+
+    /// A choice of the scenario: a number below `bound`, 0 being the simplest. Such choices are on the tape of a run, and
+    /// are made simpler when that is minimised: how many clients there are, what goes wrong when.
+    ///
+    /// # Panics
+    /// When `bound` is 0.
+    #[must_use]
+    pub fn choose(&self, bound: u64) -> u64 {
+        self.room.borrow_mut().choices.choose(None, Label::Scenario, bound)
     }
 
     /// The hash of everything that has happened: equal for equal runs.
@@ -414,7 +425,7 @@ impl World {
         let killed = hosts.iter().filter(is_killed);
         Report {
             at: room.now,
-            seed: room.seed,
+            seed: room.choices.seed(),
             event_count: self.event_count.get(),
             trace_hash: room.trace.hash(),
             killed: killed.map(|host| host.name().to_owned()).collect(),
@@ -443,7 +454,7 @@ impl World {
         Failure {
             kind,
             at: room.now,
-            seed: room.seed,
+            seed: room.choices.seed(),
             event_count: self.event_count.get(),
             trace_hash: room.trace.hash(),
             details,
@@ -454,7 +465,13 @@ impl World {
 impl core::fmt::Debug for World {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let room = self.room.borrow();
-        write!(f, "World(seed {}, {} hosts, at {})", room.seed, room.host_count(), room.now)
+        write!(
+            f,
+            "World(seed {}, {} hosts, at {})",
+            room.choices.seed(),
+            room.host_count(),
+            room.now
+        )
     }
 }
 

@@ -19,7 +19,7 @@ use std::task::Wake;
 use mainspring_executor::driver::{Driver, Instant};
 use mainspring_executor::net::UdpSocket;
 use mainspring_executor::time::{sleep_until, yield_now};
-use mainspring_sim::{Host, World, WorldConfig, spend};
+use mainspring_sim::{Host, Order, World, WorldConfig, spend};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
@@ -138,9 +138,9 @@ fn port(number: usize) -> u16 {
 /// Runs the room until its busy tasks have had their polls. A task that notes when it was served runs for each thing that
 /// the shard waits for.
 fn check(seed: u64, room: Room) {
-    let shuffled = room.is_shuffled;
+    let order = if room.is_shuffled { Order::Random } else { Order::Fifo };
     let config = WorldConfig {
-        shuffled,
+        order,
         latency: room.latency..=room.latency,
         datagram_loss_permille: 0,
         datagram_duplication_permille: 0,

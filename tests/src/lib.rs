@@ -14,6 +14,7 @@ pub mod fuzz;
 pub mod http1_cases;
 pub mod scenario;
 pub mod scenarios;
+pub mod search;
 
 /// The examples of the README, compiled and run as doctests.
 #[cfg(doctest)]

@@ -3,11 +3,12 @@
 
 use core::fmt;
 use core::ops::Range;
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 
 use mainspring_executor::Instant;
-use mainspring_sim::{World, first_divergence};
+use mainspring_sim::{Recording, Source, Tape, World, WorldConfig, first_divergence};
 
 /// A program for a simulated machine room, with what must hold of it.
 #[derive(Clone, Copy, Debug)]
@@ -23,19 +24,28 @@ pub struct Scenario {
 }
 
 /// What a run gets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Setup {
-    /// Decides all that the scenario leaves open.
+    /// Decides what the scenario leaves open and does not ask its worlds for.
     pub seed: u64,
     /// Whether to keep the text of the trace.
     pub record: bool,
+    source: Source,
 }
 
 impl Setup {
-    /// A run with this seed.
+    /// A run with these choices: of a seed, of a tape.
     #[must_use]
-    pub fn of(seed: u64) -> Self {
-        Self { seed, record: false }
+    pub fn of(source: impl Into<Source>) -> Self {
+        let source = source.into();
+        Self { seed: source.seed(), record: false, source }
+    }
+
+    /// The world, or one of the worlds, that the run is in: only one that is made here has its choices on the run's tape.
+    #[must_use]
+    pub fn world(&self, config: WorldConfig) -> World {
+        let record = self.record || config.record;
+        World::new(self.source.clone(), WorldConfig { record, ..config })
     }
 }
 
@@ -61,22 +71,36 @@ pub struct ScenarioFailure {
     pub scenario: &'static str,
     /// The seed that shows it.
     pub seed: u64,
+    /// Its choices, where the seed alone does not decide them.
+    pub tape: Option<Tape>,
     /// What went wrong.
     pub message: String,
 }
 
 impl fmt::Display for ScenarioFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, seed, message } = self;
+        let Self { scenario, seed, tape, message } = self;
         writeln!(f, "{scenario} failed with seed {seed}: {}", message.trim_end())?;
-        write!(
-            f,
-            "replay: cargo run --release --bin scenarios -- replay --scenario {scenario} --seed {seed} --trace"
-        )
+        let replay = "replay: cargo run --release --bin scenarios -- replay --scenario";
+        match tape {
+            Some(tape) => write!(f, "{replay} {scenario} --tape '{tape}' --trace"),
+            None => write!(f, "{replay} {scenario} --seed {seed} --trace"),
+        }
     }
 }
 
 impl core::error::Error for ScenarioFailure {}
+
+impl ScenarioFailure {
+    /// What makes it this failure and no other: its first two lines, without the instant and all numbers.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        let lines = self.message.lines().filter(|line| !line.starts_with("at ")).take(2);
+        let mut signature = lines.collect::<Vec<_>>().join("\n");
+        signature.retain(|character| !character.is_ascii_digit());
+        signature
+    }
+}
 
 /// Ends a run: it must have gone to its end, and have left nothing behind.
 ///
@@ -107,16 +131,32 @@ impl Scenario {
     ///
     /// # Errors
     /// When it does not hold.
-    pub fn run(&self, seed: u64, record: bool) -> Result<Run, ScenarioFailure> {
+    pub fn run(&self, source: impl Into<Source>, record: bool) -> Result<Run, ScenarioFailure> {
+        let mut setup = Setup { record, ..Setup::of(source) };
+        let (seed, tape) = (setup.seed, setup.source.tape().cloned());
         let body = self.body;
         // A panic outside of any task is a failure of this seed, not the end of a sweep.
-        let ran = std::panic::catch_unwind(|| body(&mut Setup { seed, record }));
+        let ran = std::panic::catch_unwind(AssertUnwindSafe(|| body(&mut setup)));
         let ran = ran.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Err(format!("panic: {}", text.unwrap_or("without words")))
         });
-        ran.map_err(|message| ScenarioFailure { scenario: self.name, seed, message })
+        ran.map_err(|message| ScenarioFailure { scenario: self.name, seed, tape, message })
+    }
+
+    /// Runs it once, and keeps its choices.
+    pub fn run_recorded(
+        &self,
+        source: impl Into<Source>,
+    ) -> (Result<Run, ScenarioFailure>, Recording) {
+        let mut source = source.into();
+        let recording = source.record();
+        let result = self.run(source, false).map_err(|failure| {
+            let tape = Some(recording.tape());
+            ScenarioFailure { tape, ..failure }
+        });
+        (result, recording)
     }
 
     /// Runs it twice, and compares.
@@ -136,7 +176,7 @@ impl Scenario {
             },
             _ => "two runs differed, and recorded ones do not hold".to_owned(),
         };
-        Err(ScenarioFailure { scenario: self.name, seed, message })
+        Err(ScenarioFailure { scenario: self.name, seed, tape: None, message })
     }
 
     /// Runs each seed of a range twice, on all cores.

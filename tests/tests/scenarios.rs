@@ -2,6 +2,7 @@
 
 use mainspring_tests::scenario::Sweep;
 use mainspring_tests::scenarios::{ALL, find};
+use mainspring_tests::search::{explore, minimise_failure};
 
 /// Sweeps seeds from 0, and fails with the first reports if one does not hold.
 fn check(name: &str, seed_count: u64) -> Sweep {
@@ -92,7 +93,7 @@ fn a_planted_leak_is_found() {
 fn a_planted_lost_wake_is_found() {
     let report = report("planted-lost-wake");
     assert!(report.contains("deadlock"), "{report}");
-    let lost = "spawned at tests/src/scenarios/planted.rs:85:16\n          nothing can wake it";
+    let lost = "spawned at tests/src/scenarios/planted.rs:92:16\n          nothing can wake it";
     assert!(report.contains(lost), "{report}");
 }
 
@@ -101,4 +102,61 @@ fn a_planted_lost_wake_is_found() {
 fn a_planted_wrong_order_is_found() {
     let report = report("planted-wrong-order");
     assert!(report.contains("answers come in the order of their requests"), "{report}");
+}
+
+/// Whatever goes wrong in a run of a scenario is on its tape, also where the run has thousands of worlds.
+#[test]
+fn the_tape_of_a_run_is_the_run() {
+    for scenario in ALL {
+        let (first, recording) = scenario.run_recorded(3);
+        let (again, _) = scenario.run_recorded(recording.tape());
+        match (first, again) {
+            (Ok(first), Ok(again)) => assert_eq!(first, again, "{}", scenario.name),
+            (Err(first), Err(again)) => {
+                assert_eq!(first.message, again.message, "{}", scenario.name);
+            }
+            (first, again) => panic!("{}: {first:?}, then {again:?}", scenario.name),
+        }
+    }
+}
+
+/// Of all that went wrong in a run only what its failure needs is left: one datagram is late, by as much as the last one is
+/// sent later and a nanosecond.
+#[test]
+fn a_failure_is_made_as_small_as_it_can_be() {
+    let scenario = find("planted-overtaken").expect("the scenario exists");
+    for seed in (0..100).filter(|seed| scenario.run(*seed, false).is_err()).take(5) {
+        let story = minimise_failure(scenario, seed, 1000).expect("it fails again");
+        assert!(story.before_count > 10 && story.is_minimal, "{story}");
+        let [late] = &*story.chosen else { panic!("one thing goes wrong: {story}") };
+        assert_eq!(&*late.stream, "sensor/latency", "{story}");
+        assert_eq!(late.value, (19 - late.position) * 5_000_000 + 1, "{story}");
+        let text = story.to_string();
+        let replay = format!("--scenario planted-overtaken --tape '{}' --trace", story.tape);
+        assert!(text.ends_with(&replay), "{text}");
+        let failure = scenario.run(story.tape, false).expect_err("it fails, as it did");
+        assert!(failure.message.contains("the latest reading is known"), "{failure}");
+        assert!(failure.to_string().ends_with(&replay), "{failure}");
+    }
+}
+
+/// What fails on a calm day needs nothing to go wrong.
+#[test]
+fn a_failure_that_needs_nothing_has_an_empty_tape() {
+    let scenario = find("planted-wrong-order").expect("the scenario exists");
+    let story = minimise_failure(scenario, 7, 1000).expect("it fails again");
+    assert!(story.tape.is_empty() && story.chosen.is_empty(), "{story}");
+    let holds = find("dependencies").expect("the scenario exists");
+    let error = minimise_failure(holds, 7, 1000).expect_err("nothing to make smaller");
+    assert_eq!(error, "dependencies holds");
+}
+
+/// All orders of the tasks that depend on each other, up to two delays.
+#[test]
+fn dependencies_hold_in_all_orders_with_two_delays() {
+    let scenario = find("dependencies").expect("the scenario exists");
+    let explored = explore(scenario, 0, 2, 3_000);
+    assert!(explored.failure.is_none(), "{:?}", explored.failure);
+    println!("{} orders, all: {}", explored.run_count, explored.is_exhausted);
+    assert!(explored.is_exhausted || explored.run_count == 3_000);
 }

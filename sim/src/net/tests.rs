@@ -32,7 +32,7 @@ impl Bench {
     }
 
     fn seeded(seed: u64, config: WorldConfig) -> Self {
-        let room = Rc::new(RefCell::new(Room::new(seed, config)));
+        let room = Rc::new(RefCell::new(Room::new(&seed.into(), config)));
         let driver = |name: &str| {
             let shard = room.borrow_mut().add_machine(name);
             SimDriver::new(&room, shard, &Arc::default())

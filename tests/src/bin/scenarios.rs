@@ -1,4 +1,4 @@
-//! Runs simulations by hand: lists them, sweeps seeds, replays one.
+//! Runs simulations by hand: lists them, sweeps seeds, makes failures small, replays one run.
 
 use core::ops::Range;
 use std::process::ExitCode;
@@ -7,8 +7,10 @@ use std::rc::Rc;
 use clap::{Args, Parser, Subcommand};
 use mainspring_executor::driver::Driver;
 use mainspring_executor::os::OsDriver;
+use mainspring_sim::{Source, Tape, TapeError};
 use mainspring_tests::scenario::{Scenario, ScenarioFailure, Sweep};
 use mainspring_tests::scenarios::{ALL, find};
+use mainspring_tests::search::{self, minimise_failure};
 
 /// Runs the simulations of Mainspring by hand.
 #[derive(Parser)]
@@ -24,8 +26,12 @@ enum Command {
     List,
     /// Runs many seeds of one scenario, each twice, and compares the traces.
     Sweep(SweepArgs),
-    /// Runs one seed of one scenario.
+    /// Runs one seed or one tape of one scenario.
     Replay(ReplayArgs),
+    /// Finds the least that has to go wrong for a seed to fail as it does.
+    Minimise(MinimiseArgs),
+    /// Runs all orders of one seed that pass somebody over at most a few times.
+    Explore(ExploreArgs),
 }
 
 #[derive(Args)]
@@ -50,15 +56,72 @@ struct ReplayArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_scenario)]
     scenario: &'static Scenario,
     /// The seed.
-    #[arg(long)]
-    seed: u64,
+    #[arg(long, required_unless_present = "tape", conflicts_with = "tape")]
+    seed: Option<u64>,
+    /// The tape: as text, or the name of a file with it.
+    #[arg(long, value_name = "TEXT|FILE", value_parser = parse_tape)]
+    tape: Option<Tape>,
     /// Prints everything that happens.
     #[arg(long)]
     trace: bool,
 }
 
+#[derive(Args)]
+struct MinimiseArgs {
+    /// Which; `list` tells.
+    #[arg(long, value_name = "NAME", value_parser = parse_scenario)]
+    scenario: &'static Scenario,
+    /// A seed that fails.
+    #[arg(long, required_unless_present = "tape", conflicts_with = "tape")]
+    seed: Option<u64>,
+    /// A tape that fails: as text, or the name of a file with it.
+    #[arg(long, value_name = "TEXT|FILE", value_parser = parse_tape)]
+    tape: Option<Tape>,
+    /// At most so many runs.
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+    attempts: u64,
+}
+
+#[derive(Args)]
+struct ExploreArgs {
+    /// Which; `list` tells.
+    #[arg(long, value_name = "NAME", value_parser = parse_scenario)]
+    scenario: &'static Scenario,
+    /// Decides all but the order.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How often somebody is passed over, at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    delays: u64,
+    /// At most so many runs.
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    runs: u64,
+}
+
 fn parse_scenario(name: &str) -> Result<&'static Scenario, String> {
     find(name).ok_or_else(|| "no such scenario; `scenarios list` prints them".to_owned())
+}
+
+/// The text of a tape, or the name of a file with it.
+fn parse_tape(argument: &str) -> Result<Tape, String> {
+    if argument.trim_start().starts_with('{') {
+        return argument.parse().map_err(|error: TapeError| error.to_string());
+    }
+    let text = read_file(argument).map_err(|error| error.to_string())?;
+    text.parse().map_err(|error: TapeError| error.to_string())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a tool of its own, outside of any run")]
+fn read_file(path: &str) -> std::io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
+/// The run that was asked for.
+fn source(seed: Option<u64>, tape: Option<&Tape>) -> Source {
+    match tape {
+        Some(tape) => tape.clone().into(),
+        None => seed.expect("one of the two is required").into(),
+    }
 }
 
 fn main() -> ExitCode {
@@ -66,6 +129,8 @@ fn main() -> ExitCode {
         Command::List => list(),
         Command::Sweep(args) => sweep(&args),
         Command::Replay(args) => replay(&args),
+        Command::Minimise(args) => minimise(&args),
+        Command::Explore(args) => explore(&args),
     }
 }
 
@@ -122,7 +187,9 @@ fn print_json(scenario: &Scenario, seeds: &Range<u64>, sweep: &Sweep, seconds: f
 }
 
 fn replay(args: &ReplayArgs) -> ExitCode {
-    match args.scenario.run(args.seed, args.trace) {
+    let source = source(args.seed, args.tape.as_ref());
+    let seed = source.seed();
+    match args.scenario.run(source, args.trace) {
         Ok(run) => {
             for line in &run.trace {
                 println!("{line}");
@@ -130,7 +197,7 @@ fn replay(args: &ReplayArgs) -> ExitCode {
             println!(
                 "{} held with seed {}: {} requests and {} events in {} virtual seconds, hash {:016x}",
                 args.scenario.name,
-                args.seed,
+                seed,
                 run.request_count,
                 run.event_count,
                 run.virtual_end,
@@ -143,4 +210,47 @@ fn replay(args: &ReplayArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn minimise(args: &MinimiseArgs) -> ExitCode {
+    let panics = silence();
+    let source = source(args.seed, args.tape.as_ref());
+    let story = minimise_failure(args.scenario, source, args.attempts);
+    std::panic::set_hook(panics);
+    match story {
+        Ok(story) => {
+            println!("{story}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn explore(args: &ExploreArgs) -> ExitCode {
+    let explored = search::explore(args.scenario, args.seed, args.delays, args.runs);
+    let count = explored.run_count;
+    match explored.failure {
+        Some(failure) => {
+            println!("{failure}\nthat was run {count}");
+            ExitCode::FAILURE
+        }
+        None if explored.is_exhausted => {
+            println!("{}: all {count} orders hold", args.scenario.name);
+            ExitCode::SUCCESS
+        }
+        None => {
+            println!("{}: the first {count} orders hold, and there are more", args.scenario.name);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// The same panic, over and over, is no news. Gives the hook that told of it.
+fn silence() -> Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    hook
 }

@@ -19,7 +19,7 @@ use mainspring_executor::Shard;
 use mainspring_executor::driver::{Driver, Signal};
 use mainspring_executor::os::{OsDriver, Pool, PoolOptions};
 use mainspring_executor::time::timeout;
-use mainspring_sim::{World, WorldConfig};
+use mainspring_sim::WorldConfig;
 
 use super::stage::{COMPUTE_THREADS, Errand, FILES, JOBS_WAITING_MAX, KNOWN_NAME, Stage};
 use super::witness::Witness;
@@ -92,7 +92,7 @@ pub fn run(case: Case, machine: Machine) -> Result<(), String> {
     for is_meddling in [false, true] {
         let ran = match machine {
             Machine::Epoll | Machine::Polling => run_on_system(case, machine, is_meddling),
-            Machine::Calm => simulate(case, machine, Setup::of(0), is_meddling).map(drop),
+            Machine::Calm => simulate(case, machine, &Setup::of(0), is_meddling).map(drop),
             Machine::Rough => run_rough(case, is_meddling),
         };
         let edges = if is_meddling { "with disturbed edges" } else { "with edges as they come" };
@@ -256,7 +256,7 @@ impl Drop for Folder {
 /// Runs all seeds, each twice.
 fn run_rough(case: Case, is_meddling: bool) -> Result<(), String> {
     for seed in ROUGH_SEEDS {
-        let run = || simulate(case, Machine::Rough, Setup::of(seed), is_meddling);
+        let run = || simulate(case, Machine::Rough, &Setup::of(seed), is_meddling);
         let (first, second) = (run()?.trace_hash, run()?.trace_hash);
         if first != second {
             return Err(format!("seed {seed}: two runs differ: {first:016x}, {second:016x}"));
@@ -270,7 +270,7 @@ fn run_rough(case: Case, is_meddling: bool) -> Result<(), String> {
 ///
 /// # Errors
 /// What did not hold, in which case.
-pub fn simulate_all(setup: Setup) -> Result<Run, String> {
+pub fn simulate_all(setup: &Setup) -> Result<Run, String> {
     let long = CASES.iter().filter(|case| case.is_long);
     let turn = setup.seed % long.clone().count() as u64;
     let whose_turn = long.zip(0..).filter(|(_, number)| *number == turn).map(|(case, _)| case);
@@ -289,29 +289,25 @@ pub fn simulate_all(setup: Setup) -> Result<Run, String> {
 }
 
 /// Runs a case once on a simulated host.
-fn simulate(case: Case, machine: Machine, setup: Setup, is_meddling: bool) -> Result<Run, String> {
+fn simulate(case: Case, machine: Machine, setup: &Setup, is_meddling: bool) -> Result<Run, String> {
     guarded(|| on_host(case, machine, setup, is_meddling))
         .map_err(|message| format!("seed {}: {message}", setup.seed))
 }
 
-fn on_host(case: Case, machine: Machine, setup: Setup, is_meddling: bool) -> Result<Run, String> {
+fn on_host(case: Case, machine: Machine, setup: &Setup, is_meddling: bool) -> Result<Run, String> {
     let config = match machine {
         Machine::Calm => WorldConfig::calm(),
         Machine::Rough => WorldConfig::rough(),
         Machine::Epoll | Machine::Polling => unreachable!("not simulated"),
     };
-    let world = Rc::new(World::new(
-        setup.seed,
-        WorldConfig {
-            record: setup.record,
-            tokens_max: SOCKETS_MAX,
-            compute_threads_max: COMPUTE_THREADS,
-            jobs_waiting_max: JOBS_WAITING_MAX,
-            virtual_time_max: VIRTUAL_TIME_MAX,
-            event_count_max: 10_000_000,
-            ..config
-        },
-    ));
+    let world = Rc::new(setup.world(WorldConfig {
+        tokens_max: SOCKETS_MAX,
+        compute_threads_max: COMPUTE_THREADS,
+        jobs_waiting_max: JOBS_WAITING_MAX,
+        virtual_time_max: VIRTUAL_TIME_MAX,
+        event_count_max: 10_000_000,
+        ..config
+    }));
     world.add_name(KNOWN_NAME, &[Ipv4Addr::LOCALHOST.into()]);
     programs::install(&world);
     let witnesses: Rc<RefCell<Vec<Rc<Witness>>>> = Rc::default();

@@ -8,5 +8,5 @@ pub(super) const CONFORMANCE: Scenario = Scenario {
     name: "conformance",
     about: "the conformance cases on a rough machine (of the long ones, one a seed), with edges as they come and disturbed",
     is_planted: false,
-    body: |setup| simulate_all(*setup),
+    body: |setup| simulate_all(setup),
 };

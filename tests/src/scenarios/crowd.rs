@@ -50,7 +50,7 @@ fn run_lossy(setup: &mut Setup) -> Result<Run, String> {
 
 fn run_over(setup: &mut Setup, config: WorldConfig) -> Result<Run, String> {
     let is_lossy = config.segment_loss_permille > 0;
-    let world = World::new(setup.seed, WorldConfig { record: setup.record, ..config });
+    let world = setup.world(config);
     let server = world.host("server");
     serve(&server, || Server::new(answer));
     let clients_left = Rc::new(Cell::new(HOSTS * CLIENTS_PER_HOST));

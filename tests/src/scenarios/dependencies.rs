@@ -8,7 +8,7 @@ use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::time::{now, sleep};
 use mainspring_executor::{CancelToken, Scope};
-use mainspring_sim::{Host, World, WorldConfig};
+use mainspring_sim::{Host, Order, WorldConfig};
 
 use super::{PORT, drain, serve};
 use crate::client::Client;
@@ -29,14 +29,13 @@ fn run(setup: &mut Setup) -> Result<Run, String> {
     let config = WorldConfig {
         latency: Duration::ZERO..=Duration::ZERO,
         loopback_latency: Duration::ZERO..=Duration::ZERO,
-        shuffled: true,
+        order: Order::Random,
         short_reads: true,
         short_writes: true,
         spurious: true,
-        record: setup.record,
         ..WorldConfig::calm()
     };
-    let world = World::new(setup.seed, config);
+    let world = setup.world(config);
     let stop = CancelToken::new();
     let dependencies = DEPENDENCY_MS.map(|ms| {
         let host = world.host(&format!("dependency-{ms}"));

@@ -13,7 +13,7 @@ use futures::stream;
 use mainspring::{Body, IntoResponse, Request, Response, Server};
 use mainspring_executor::time::{now, sleep};
 use mainspring_executor::{CancelToken, Instant};
-use mainspring_sim::{World, WorldConfig};
+use mainspring_sim::WorldConfig;
 
 use super::{PORT, drain, serve};
 use crate::client::Client;
@@ -107,7 +107,7 @@ fn run_once(
     let is_exact = setup.seed.is_multiple_of(2);
     let config = if is_exact { WorldConfig::calm() } else { WorldConfig::rough() };
     let latency_max = *config.latency.end();
-    let world = World::new(setup.seed, WorldConfig { record, ..config });
+    let world = setup.world(WorldConfig { record, ..config });
     let server = world.host("server");
     let handlers = Rc::<Handlers>::default();
     let counted = Rc::clone(&handlers);

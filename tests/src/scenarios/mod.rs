@@ -27,6 +27,7 @@ pub const ALL: &[Scenario] = &[
     planted::LEAK,
     planted::LOST_WAKE,
     planted::WRONG_ORDER,
+    planted::OVERTAKEN,
 ];
 
 /// The scenario of that name.

@@ -1,4 +1,4 @@
-//! Three bugs on purpose. Each must be found, and its report must say enough to find it by: a suite that lets them pass
+//! Four bugs on purpose. Each must be found, and its report must say enough to find it by: a suite that lets them pass
 //! would let others pass.
 
 use core::cell::Cell;
@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use mainspring::{IntoResponse, Request, Response, Server, Timeouts};
 use mainspring_executor::driver::ListenOptions;
-use mainspring_executor::net::{TcpListener, TcpStream};
+use mainspring_executor::net::{TcpListener, TcpStream, UdpSocket};
 use mainspring_executor::time::sleep;
 use mainspring_executor::{Scope, spawn};
-use mainspring_sim::{Host, World, WorldConfig};
+use mainspring_sim::{Host, WorldConfig};
 
 use super::{PORT, drain, serve};
 use crate::client::Client;
@@ -42,13 +42,20 @@ pub(super) const WRONG_ORDER: Scenario = Scenario {
     body: wrong_order,
 };
 
+/// A service that takes what comes last for the latest.
+pub(super) const OVERTAKEN: Scenario = Scenario {
+    name: "planted-overtaken",
+    about: "planted: readings in datagrams, of which the last to arrive is kept, not the newest",
+    is_planted: true,
+    body: overtaken,
+};
+
 /// One request to a server with `handler`; then the server drains.
 fn one_request<F>(setup: &mut Setup, handler: impl Fn(Host) -> F + 'static) -> Result<Run, String>
 where
     F: Future<Output = Response> + 'static,
 {
-    let world =
-        World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
+    let world = setup.world(WorldConfig::rough());
     let server = world.host("server");
     let handler = Rc::new(handler);
     let on = server.clone();
@@ -89,8 +96,7 @@ async fn lost_wake(_: Host) -> Response {
 }
 
 fn wrong_order(setup: &mut Setup) -> Result<Run, String> {
-    let world =
-        World::new(setup.seed, WorldConfig { record: setup.record, ..WorldConfig::rough() });
+    let world = setup.world(WorldConfig::rough());
     let server = world.host("server");
     server.run(answer_as_they_end());
     world.host("client").run(async move {
@@ -140,4 +146,35 @@ async fn read_requests(stream: &Cell<Option<TcpStream>>) -> Vec<String> {
         }
         assert!(reader.fill().await.expect("the client sends") > 0, "two requests come");
     }
+}
+
+/// Readings of a sensor, sent one by one.
+const READINGS: u64 = 20;
+const READING_EVERY: Duration = Duration::from_millis(5);
+
+fn overtaken(setup: &mut Setup) -> Result<Run, String> {
+    let world = setup.world(WorldConfig { datagram_loss_permille: 0, ..WorldConfig::rough() });
+    let (service, sensor) = (world.host("service"), world.host("sensor"));
+    let latest = Rc::new(Cell::new(0));
+    let (kept, address) = (Rc::clone(&latest), service.address(PORT));
+    let receiving = service.spawn(async move {
+        let mut socket = UdpSocket::bind(address).expect("a free port");
+        let mut reading = [0; 8];
+        loop {
+            socket.recv_from(&mut reading).await.expect("datagrams arrive");
+            // The bug: who says that it is newer than the one before?
+            kept.set(u64::from_le_bytes(reading));
+        }
+    });
+    sensor.run(async move {
+        let mut socket = UdpSocket::bind(([0, 0, 0, 0], 0).into()).expect("a free port");
+        for reading in 1..=READINGS {
+            socket.send_to(&reading.to_le_bytes(), address).await.expect("it is short");
+            sleep(READING_EVERY).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        receiving.abort();
+        assert_eq!(latest.get(), READINGS, "the latest reading is known");
+    });
+    conclude(&world, READINGS)
 }

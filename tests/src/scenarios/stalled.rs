@@ -8,7 +8,7 @@ use mainspring::{IntoResponse, Request, Response, Server};
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::time::{now, sleep};
-use mainspring_sim::{Host, World, WorldConfig};
+use mainspring_sim::{Host, WorldConfig};
 
 use super::{PORT, drain, serve};
 use crate::client::Client;
@@ -43,8 +43,7 @@ fn run(setup: &mut Setup) -> Result<Run, String> {
 
 /// Gives how long each of the others took.
 fn run_once(setup: &Setup, with_stalled: bool) -> Result<(Vec<Duration>, Run), String> {
-    let config = WorldConfig { record: setup.record, ..WorldConfig::calm() };
-    let world = World::new(setup.seed, config);
+    let world = setup.world(WorldConfig::calm());
     let dependency = world.host("dependency");
     dependency.run(stall(with_stalled));
     let server = world.host("server");

@@ -7,7 +7,7 @@ use mainspring_executor::Shard;
 use mainspring_executor::driver::Driver;
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::timeout;
-use mainspring_sim::{World, WorldConfig};
+use mainspring_sim::{Order, World, WorldConfig};
 
 const CALM_SEEDS: u64 = 2;
 const ROUGH_SEEDS: u64 = 12;
@@ -44,7 +44,7 @@ where
     F: Future<Output = ()> + 'static,
 {
     let run = || {
-        let name = if config.shuffled { "rough" } else { "calm" };
+        let name = if config.order == Order::Fifo { "calm" } else { "rough" };
         let world = World::new(seed, config.clone());
         world.host("host").run(program());
         if let Err(failure) = world.run() {

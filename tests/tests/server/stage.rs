@@ -17,7 +17,7 @@ use mainspring_executor::os::OsDriver;
 use mainspring_executor::signal::Signal;
 use mainspring_executor::time::timeout;
 use mainspring_executor::{Instant, Shard, spawn};
-use mainspring_sim::{Host, World, WorldConfig};
+use mainspring_sim::{Host, Order, World, WorldConfig};
 use mainspring_tests::client::{Client, ClientError};
 
 /// Where the server listens in the simulated room.
@@ -238,8 +238,8 @@ impl Case {
         client: &Play<'_>,
         direct: impl FnOnce(&World, &Stage),
     ) -> World {
-        let name = if config.shuffled { "rough" } else { "calm" };
-        let is_exact = !config.shuffled;
+        let name = if config.order == Order::Fifo { "calm" } else { "rough" };
+        let is_exact = config.order == Order::Fifo;
         let world = World::new(seed, config);
         let host = world.host("server");
         for (path, bytes) in self.files {

@@ -1,0 +1,82 @@
+//! `Recording`: the choices of a run, as they were made.
+
+use core::fmt;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mainspring_executor::driver::Instant;
+
+use crate::tape::Tape;
+
+/// Keeps the choices of all worlds that are made from one [`Source`](crate::Source), also of a run that panics. Clones
+/// are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    seed: u64,
+    made: Rc<RefCell<Made>>,
+}
+
+#[derive(Debug, Default)]
+struct Made {
+    count: u64,
+    chosen: Vec<Chosen>,
+}
+
+/// A choice whose answer was not the harmless one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The virtual time.
+    pub at: Instant,
+    /// Whose, and what about: `server/task`.
+    pub stream: Rc<str>,
+    /// How many choices of the stream came before.
+    pub position: u64,
+    /// The answer; above 0.
+    pub value: u64,
+    /// What it is below.
+    pub bound: u64,
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, stream, position, value, bound } = self;
+        write!(f, "{at} {stream}, choice {position}: {value} of 0..{bound}")
+    }
+}
+
+impl Recording {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, made: Rc::default() }
+    }
+
+    /// Counts an answer, and keeps it unless it is the harmless one.
+    pub(crate) fn add(&self, value: u64, chosen: impl FnOnce() -> Chosen) {
+        let mut made = self.made.borrow_mut();
+        made.count += 1;
+        if value > 0 {
+            made.chosen.push(chosen());
+        }
+    }
+
+    /// How many choices were made, with those whose answer was 0.
+    #[must_use]
+    pub fn choice_count(&self) -> u64 {
+        self.made.borrow().count
+    }
+
+    /// Those whose answer was not 0, in the order in which they were made.
+    #[must_use]
+    pub fn chosen(&self) -> Vec<Chosen> {
+        self.made.borrow().chosen.clone()
+    }
+
+    /// The tape that makes the same choices again.
+    #[must_use]
+    pub fn tape(&self) -> Tape {
+        let mut tape = Tape::new(self.seed);
+        for chosen in &self.made.borrow().chosen {
+            tape.set(&chosen.stream, chosen.position, chosen.value);
+        }
+        tape
+    }
+}

@@ -1,0 +1,131 @@
+//! `Source`: where the choices of a run come from.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::orders::Path;
+use crate::recording::Recording;
+use crate::script::Script;
+use crate::tape::Tape;
+
+/// Where the choices of a run come from: a seed, a tape, the bytes of a fuzzer, or a search that
+/// [enumerates](crate::Orders) the orders.
+///
+/// A number is the seed: `World::new(7, config)`. A scenario that makes several worlds of one run makes them all from
+/// clones of one source, and so has one tape for all of them.
+#[derive(Clone, Debug)]
+pub struct Source {
+    seed: u64,
+    answers: Answers,
+    recording: Option<Recording>,
+    /// Worlds that were made from it.
+    worlds: Rc<Cell<u32>>,
+}
+
+/// What a script answers with.
+#[derive(Clone, Debug)]
+pub(crate) enum Answers {
+    /// What is drawn from the seed.
+    Seed,
+    Tape(Rc<Tape>),
+    Bytes(Rc<RefCell<Bytes>>),
+    /// Orders as a path says; what is drawn for all else.
+    Orders(Rc<RefCell<Path>>),
+}
+
+impl Source {
+    /// Choices from the bytes of a fuzzer: each takes as many as its bound needs, and when none is left all are 0. The
+    /// entropy is that of seed 0.
+    #[must_use]
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = Bytes { bytes: bytes.into(), taken: 0 };
+        Self::new(0, Answers::Bytes(Rc::new(RefCell::new(bytes))))
+    }
+
+    pub(crate) fn orders(seed: u64, path: &Rc<RefCell<Path>>) -> Self {
+        Self::new(seed, Answers::Orders(Rc::clone(path)))
+    }
+
+    fn new(seed: u64, answers: Answers) -> Self {
+        Self { seed, answers, recording: None, worlds: Rc::default() }
+    }
+
+    /// Keeps the choices of the worlds that are made from it, and from its clones, from now on.
+    pub fn record(&mut self) -> Recording {
+        self.recording.insert(Recording::new(self.seed)).clone()
+    }
+
+    /// Its tape, if it is one.
+    #[must_use]
+    pub fn tape(&self) -> Option<&Tape> {
+        match &self.answers {
+            Answers::Tape(tape) => Some(tape),
+            _ => None,
+        }
+    }
+
+    /// What decides all that is no choice.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The answers for the next world. `None`: all of them are drawn, and nobody wants to know.
+    pub(crate) fn script(&self) -> Option<Script> {
+        let world = self.worlds.replace(self.worlds.get() + 1);
+        if matches!(self.answers, Answers::Seed) && self.recording.is_none() {
+            return None;
+        }
+        Some(Script::new(self.answers.clone(), self.recording.clone(), world))
+    }
+}
+
+impl From<u64> for Source {
+    fn from(seed: u64) -> Self {
+        Self::new(seed, Answers::Seed)
+    }
+}
+
+impl From<Tape> for Source {
+    fn from(tape: Tape) -> Self {
+        Self::new(tape.seed(), Answers::Tape(Rc::new(tape)))
+    }
+}
+
+/// Bytes that become answers.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Bytes {
+    /// The next answer. A small number is a small answer, so that a fuzzer's small changes are small.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        let mut number = 0;
+        let mut room = 1_u128;
+        while room < u128::from(bound) {
+            let Some(byte) = self.bytes.get(self.taken) else { break };
+            self.taken += 1;
+            number |= u128::from(*byte) * room;
+            room <<= 8;
+        }
+        u64::try_from(number % u128::from(bound)).expect("below a u64")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_choice_takes_the_bytes_it_needs() {
+        let mut bytes = Bytes { bytes: vec![3, 9, 1, 2, 255], taken: 0 };
+        assert_eq!(bytes.below(1), 0, "takes none");
+        assert_eq!(bytes.below(256), 3);
+        assert_eq!(bytes.below(4), 1);
+        assert_eq!(bytes.below(1000), 1 + 2 * 256);
+        assert_eq!(bytes.below(u64::MAX), 255, "the rest");
+        assert_eq!(bytes.below(2), 0, "nothing is left");
+    }
+}
