@@ -55,10 +55,14 @@ pub(crate) enum Label {
     SegmentLoss,
     /// What a scenario leaves open itself.
     Scenario,
+    /// By which rule a room picks who goes next.
+    Order,
+    /// Whether its buffers are small.
+    Buffers,
 }
 
 impl Label {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -78,6 +82,8 @@ impl Label {
         Self::NameFailure,
         Self::SegmentLoss,
         Self::Scenario,
+        Self::Order,
+        Self::Buffers,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
@@ -102,6 +108,8 @@ impl Label {
             Self::NameFailure => "name failure",
             Self::SegmentLoss => "segment loss",
             Self::Scenario => "scenario",
+            Self::Order => "order",
+            Self::Buffers => "buffers",
         }
     }
 }

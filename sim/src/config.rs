@@ -5,8 +5,9 @@ use core::time::Duration;
 
 /// What the machines and the network between them are like.
 ///
-/// The two ready-made ones are [`calm`](WorldConfig::calm), where nothing goes wrong, and
-/// [`rough`](WorldConfig::rough), where everything that a program must survive happens often.
+/// The ready-made ones are [`calm`](WorldConfig::calm), where nothing goes wrong,
+/// [`rough`](WorldConfig::rough), where everything that a program must survive happens often, and
+/// [`swarm`](WorldConfig::swarm), where some of it does not happen at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorldConfig {
     /// One-way latency of each packet between two hosts. Segments of a stream keep their order all the same; datagrams
@@ -66,6 +67,8 @@ pub struct WorldConfig {
     pub disk_error_one_in: u64,
     /// One that takes room on the disk fails with `ENOSPC` once in so many times; 0 is never.
     pub disk_full_one_in: u64,
+    /// Whether each run has some of these faults wholly off and others in full, as it is drawn; else all are in full.
+    pub swarm: bool,
     /// A poll that takes so much time by [`spend`](crate::spend) is reported as a stall.
     pub stall_budget: Duration,
     /// A run that gets past this virtual time has failed: it never ends.
@@ -132,6 +135,7 @@ impl WorldConfig {
             jobs_waiting_max: 1024,
             disk_error_one_in: 0,
             disk_full_one_in: 0,
+            swarm: false,
             stall_budget: Duration::from_millis(100),
             virtual_time_max: Duration::from_secs(24 * 3600),
             event_count_max: 1_000_000_000,
@@ -159,6 +163,13 @@ impl WorldConfig {
             name_duration: Duration::from_micros(50)..=Duration::from_secs(2),
             ..Self::calm()
         }
+    }
+
+    /// What [`rough`](WorldConfig::rough) has, and connections that lose up to 3 % of their packets; of all that each run has
+    /// some faults wholly off, and others in full. What a sweep over many seeds should begin with.
+    #[must_use]
+    pub fn swarm() -> Self {
+        Self { segment_loss_permille: 30, swarm: true, ..Self::rough() }
     }
 }
 

@@ -63,6 +63,7 @@ mod script;
 mod signals;
 mod source;
 mod spend;
+mod swarm;
 mod tape;
 mod tokens;
 mod trace;

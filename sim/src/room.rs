@@ -28,6 +28,7 @@ use crate::program::Programs;
 use crate::signals::HeldSignals;
 use crate::source::Source;
 use crate::spend::Spent;
+use crate::swarm;
 use crate::tokens::{Handle, Place, Resource};
 use crate::trace::{Kind, Trace};
 
@@ -132,8 +133,9 @@ impl Room {
         let threads =
             [config.blocking_threads_max, config.compute_threads_max, config.name_threads_max];
         assert!(!threads.contains(&0), "a host has a thread for each kind of job");
-        let choices = Choices::new(source);
+        let mut choices = Choices::new(source);
         let seed = choices.seed();
+        let config = if config.swarm { swarm::draw(config, &mut choices) } else { config };
         Self {
             now: Instant::START,
             choices,

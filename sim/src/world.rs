@@ -225,6 +225,12 @@ impl World {
         self.room.borrow().choices.seed()
     }
 
+    /// What the room is like; where it is a swarm's, what was drawn of it.
+    #[must_use]
+    pub fn config(&self) -> WorldConfig {
+        self.room.borrow().config.clone()
+    }
+
     /// A choice of the scenario: a number below `bound`, 0 being the simplest. Such choices are on the tape of a run, and
     /// are made simpler when that is minimised: how many clients there are, what goes wrong when.
     ///

@@ -20,14 +20,14 @@ fn echo(source: impl Into<Source>, order: Order) -> Report {
     let address = server.address(7);
     let client_count = 2;
     server.run(async move {
-        let listener = TcpListener::bind(address, ListenOptions::default()).unwrap();
+        let listener = TcpListener::bind(address, ListenOptions::default()).expect("a free port");
         for _ in 0..client_count {
-            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut stream, _) = listener.accept().await.expect("a client");
             drop(mainspring_executor::spawn(async move {
-                while stream.fill().await.unwrap() > 0 {
+                while stream.fill().await.expect("it writes") > 0 {
                     let bytes = stream.buffered().to_vec();
                     stream.consume(bytes.len());
-                    stream.write_all(&bytes).await.unwrap();
+                    stream.write_all(&bytes).await.expect("it reads");
                 }
             }));
         }
@@ -35,12 +35,12 @@ fn echo(source: impl Into<Source>, order: Order) -> Report {
     for number in 0..client_count {
         let host = world.host(&format!("client-{number}"));
         host.clone().run(async move {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            let length = 1 + usize::try_from(host.choose(5000)).unwrap();
-            stream.write_all(&vec![7; length]).await.unwrap();
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            let length = 1 + usize::try_from(host.choose(5000)).expect("small");
+            stream.write_all(&vec![7; length]).await.expect("it reads");
             let mut count = 0;
             while count < length {
-                count += stream.fill().await.unwrap();
+                count += stream.fill().await.expect("it writes");
                 stream.consume(stream.buffered().len());
                 sleep(Duration::from_micros(host.choose(50))).await;
             }
@@ -82,7 +82,8 @@ fn a_tape_of_nothing_is_a_calm_day() {
 fn bytes_are_a_run_and_have_a_tape() {
     let mut hashes = Vec::new();
     for length in [0, 10, 100, 5_000] {
-        let bytes: Vec<u8> = (0..length).map(|index: u32| (index * 37 % 256) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..=255).map(|byte: u8| byte.wrapping_mul(37)).cycle().take(length).collect();
         let mut source = Source::bytes(bytes.clone());
         let recording = source.record();
         let first = echo(source, Order::Random);

@@ -48,6 +48,11 @@ fn response() {
 }
 
 #[test]
+fn room() {
+    replay("room", 12, fuzz::room);
+}
+
+#[test]
 fn tasks() {
     replay("tasks", 49, fuzz::tasks);
 }

@@ -40,6 +40,13 @@ fn lossy_holds_over_200_seeds() {
     assert_eq!(sweep.request_count, 200 * 1_000);
 }
 
+/// Whatever goes wrong meanwhile: in the end every request is answered, and nothing is left.
+#[test]
+fn mixed_holds_over_5000_seeds() {
+    let sweep = check("mixed", 5_000);
+    assert!(sweep.request_count > 20_000, "{}", sweep.request_count);
+}
+
 /// Different seeds are different runs: else a sweep would prove nothing.
 #[test]
 fn seeds_differ() {

@@ -9,6 +9,7 @@ mod connection;
 pub mod differential;
 mod request_head;
 mod response;
+mod room;
 mod tasks;
 
 pub use chunked::chunked;
@@ -16,6 +17,7 @@ pub use connection::connection;
 pub use differential::differential;
 pub use request_head::request_head;
 pub use response::response;
+pub use room::room;
 pub use tasks::tasks;
 
 /// Some date, for responses.

@@ -79,7 +79,7 @@ fn cut_for_a_while(world: &World, server: &Host, clients: &Host) {
 }
 
 /// What the server does.
-async fn answer(request: Request) -> Response {
+pub(super) async fn answer(request: Request) -> Response {
     let path = request.uri().path().to_owned();
     match (request.method(), path.split_once("/sleep/")) {
         (&Method::POST, None) => Response::new(request.into_body().into()),

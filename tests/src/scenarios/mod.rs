@@ -4,6 +4,7 @@ mod conformance;
 mod crowd;
 mod dependencies;
 mod hangup;
+mod mixed;
 mod planted;
 mod stalled;
 
@@ -14,6 +15,8 @@ use mainspring_executor::driver::{ListenOptions, Signal};
 use mainspring_executor::net::TcpListener;
 use mainspring_sim::Host;
 
+pub(crate) use mixed::MIXED;
+
 use crate::scenario::Scenario;
 
 /// All scenarios.
@@ -23,6 +26,7 @@ pub const ALL: &[Scenario] = &[
     crowd::LOSSY,
     dependencies::DEPENDENCIES,
     hangup::HANGUP,
+    MIXED,
     stalled::STALLED,
     planted::LEAK,
     planted::LOST_WAKE,

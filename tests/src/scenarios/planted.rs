@@ -158,7 +158,7 @@ fn overtaken(setup: &mut Setup) -> Result<Run, String> {
     let latest = Rc::new(Cell::new(0));
     let (kept, address) = (Rc::clone(&latest), service.address(PORT));
     let receiving = service.spawn(async move {
-        let mut socket = UdpSocket::bind(address).expect("a free port");
+        let socket = UdpSocket::bind(address).expect("a free port");
         let mut reading = [0; 8];
         loop {
             socket.recv_from(&mut reading).await.expect("datagrams arrive");
@@ -167,7 +167,7 @@ fn overtaken(setup: &mut Setup) -> Result<Run, String> {
         }
     });
     sensor.run(async move {
-        let mut socket = UdpSocket::bind(([0, 0, 0, 0], 0).into()).expect("a free port");
+        let socket = UdpSocket::bind(([0, 0, 0, 0], 0).into()).expect("a free port");
         for reading in 1..=READINGS {
             socket.send_to(&reading.to_le_bytes(), address).await.expect("it is short");
             sleep(READING_EVERY).await;
