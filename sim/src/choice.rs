@@ -50,10 +50,12 @@ pub(crate) enum Label {
     NameFailure,
     /// Whether a packet of a connection gets lost.
     SegmentLoss,
+    /// What a crash takes of the changes that were not on the disk.
+    Crash,
 }
 
 impl Label {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -72,6 +74,7 @@ impl Label {
         Self::Branch,
         Self::NameFailure,
         Self::SegmentLoss,
+        Self::Crash,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
@@ -95,6 +98,7 @@ impl Label {
             Self::Branch => "branch",
             Self::NameFailure => "name failure",
             Self::SegmentLoss => "segment loss",
+            Self::Crash => "crash",
         }
     }
 }

@@ -292,6 +292,13 @@ impl Files {
         Ok(())
     }
 
+    /// The power of the machine goes. Names are on the disk as soon as they are made; what they name may not be. Gives how
+    /// many changes of files were lost, or a part of them.
+    pub(crate) fn crash(&mut self, choose: &mut impl FnMut(u64) -> u64) -> u64 {
+        let files = self.nodes.values().filter_map(|node| node.file().ok());
+        files.map(|inode| inode.borrow_mut().crash(choose)).sum()
+    }
+
     fn move_tree(&mut self, from: &Path, to: &Path) {
         let moved: Vec<PathBuf> = [from.to_owned()]
             .into_iter()

@@ -32,6 +32,16 @@ struct Change {
     length_before: usize,
 }
 
+/// How to make a change again.
+#[derive(Debug)]
+struct Redo {
+    offset: usize,
+    /// What it put there.
+    bytes: Vec<u8>,
+    /// It cut the file there.
+    is_cut: bool,
+}
+
 impl Inode {
     /// A file whose content is on the disk.
     pub(crate) fn synced(bytes: Vec<u8>, modified: Duration) -> Self {
@@ -95,6 +105,61 @@ impl Inode {
         bytes
     }
 
+    /// The power goes: how much of what is not on the disk gets there is drawn, 0 being all. Else none of it does, or each
+    /// change whole, from its start up to somewhere, or not at all: disks keep no order between two syncs. Gives how many
+    /// did not, or not whole.
+    pub(crate) fn crash(&mut self, choose: &mut impl FnMut(u64) -> u64) -> u64 {
+        let mode = if self.unsynced.is_empty() { 0 } else { choose(3) };
+        if mode == 0 {
+            self.sync();
+            return 0;
+        }
+        let mut lost_count = 0;
+        for change in self.take_back() {
+            let length = change.bytes.len();
+            let lost = match if mode == 1 { choose(3) } else { 2 } {
+                0 => None,
+                1 if length > 1 => Some(1 + size(choose(length as u64))),
+                _ => Some(length),
+            };
+            lost_count += u64::from(lost.is_some());
+            self.redo(&change, lost);
+        }
+        lost_count
+    }
+
+    /// Takes all changes back that are not on the disk, and gives them in the order in which they were made.
+    fn take_back(&mut self) -> Vec<Redo> {
+        let mut changes = Vec::new();
+        while let Some(Change { offset, before, length_before }) = self.unsynced.pop_back() {
+            let length = self.bytes.len();
+            let is_cut = length < length_before;
+            let end = if length > length_before { length } else { offset + before.len() };
+            let bytes = self.bytes[offset..end.min(length)].to_vec();
+            changes.push(Redo { offset, bytes, is_cut });
+            self.bytes.resize(length_before, 0);
+            self.bytes[offset..offset + before.len()].copy_from_slice(&before);
+        }
+        changes.reverse();
+        changes
+    }
+
+    /// Makes a change once more, without its last `lost` bytes; none are lost of one that is whole.
+    fn redo(&mut self, change: &Redo, lost: Option<usize>) {
+        if change.is_cut && lost.is_none() {
+            self.bytes.truncate(change.offset);
+        }
+        let kept = &change.bytes[..change.bytes.len() - lost.unwrap_or(0)];
+        let end = change.offset + kept.len();
+        if kept.is_empty() {
+            return;
+        }
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[change.offset..end].copy_from_slice(kept);
+    }
+
     /// Notes what is about to change from `start` up to `end`.
     fn note(&mut self, start: usize, end: usize) {
         let length_before = self.bytes.len();
@@ -105,6 +170,10 @@ impl Inode {
         }
         self.unsynced.push_back(Change { offset, before, length_before });
     }
+}
+
+fn size(count: u64) -> usize {
+    usize::try_from(count).expect("no more than a change is long")
 }
 
 #[cfg(test)]
