@@ -136,7 +136,11 @@ impl Host {
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         let is_off = self.room.borrow().is_off(self.id);
-        assert!(!is_off, "{} has crashed: it is restarted before a program starts on it", self.name);
+        assert!(
+            !is_off,
+            "{} has crashed: it is restarted before a program starts on it",
+            self.name
+        );
         self.shard().spawn(future)
     }
 

@@ -12,6 +12,8 @@
 //!
 //! Invariant: a life that was cut off has no kernel any more, so nothing that its destructors ask for has an effect.
 
+use std::rc::Rc;
+
 use mainspring_executor::driver::Signal;
 
 use crate::choice::Label;
@@ -188,6 +190,13 @@ impl Room {
         for signal in signals {
             self.deliver_signal(host, signal);
         }
+    }
+
+    /// The names of the machines whose program is paused.
+    pub(crate) fn paused(&self) -> Vec<Rc<str>> {
+        let all = (0..self.host_count()).map(|index| self.machine(HostId::new(index)));
+        let paused = all.filter(|machine| matches!(machine.condition, Condition::Paused(_)));
+        paused.map(|machine| Rc::clone(&machine.name)).collect()
     }
 
     fn wake_program(&mut self, host: HostId) {

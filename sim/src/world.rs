@@ -26,8 +26,8 @@ use crate::failure::{Alive, Failure, FailureKind, Report};
 use crate::host::{Foreground, Host};
 use crate::jobs::{DueCall, DueSpawn};
 use crate::net::{Line, Link};
-use crate::process::{Ending, Starting};
 use crate::power::LifeNumber;
+use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
 use crate::room::{Room, Step};
 use crate::seat::{Seat, Seats, Wrap};
@@ -416,7 +416,8 @@ impl World {
         let room = self.room.borrow();
         let hosts = self.hosts.borrow();
         let is_killed = |host: &&Host| {
-            room.machine(host.id).condition.is_killed() && room.first_shard(host.id) == host.shard_id
+            room.machine(host.id).condition.is_killed()
+                && room.first_shard(host.id) == host.shard_id
         };
         let killed = hosts.iter().filter(is_killed);
         Report {
@@ -434,10 +435,12 @@ impl World {
         for (shard, task) in self.foreground.borrow().list() {
             alive.add_foreground(self.host_of(shard).name(), task);
         }
+        let paused = self.room.borrow().paused();
+        let paused: String = paused.iter().map(|name| format!("{name} is paused\n")).collect();
         for host in &*self.hosts.borrow() {
             alive.add_shard(host.name(), &host.seat.shard().dump(), kind);
         }
-        self.failure(kind, alive.text())
+        self.failure(kind, paused + &alive.text())
     }
 
     fn failure(&self, kind: FailureKind, mut details: String) -> Failure {

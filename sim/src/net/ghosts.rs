@@ -73,7 +73,7 @@ impl Room {
         }
     }
 
-    /// Whether an end waits to be heard by a ghost, or by its kernel.
+    /// Whether an end waits to be heard by a ghost: in vain, unless by its new kernel.
     pub(super) fn waits_for_ghost(&mut self, id: ConnectionId, side: Side) -> bool {
         let connection = self.connection(id);
         let states = [side, side.other()].map(|side| connection.end(side).state);

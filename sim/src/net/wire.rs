@@ -208,7 +208,8 @@ impl Room {
         let connection = self.connection(id);
         let is_haunted = connection.ends.iter().any(|end| end.state == State::Ghost);
         let is_waiting = match is_haunted {
-            true => self.waits_for_ghost(id, sender),
+            // What is on the wire tells when it lands.
+            true => connection.outgoing(sender).is_landed() && self.waits_for_ghost(id, sender),
             false => connection.outgoing(sender).is_unacknowledged(),
         };
         let pipe = self.connection(id).outgoing(sender);
