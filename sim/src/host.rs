@@ -173,7 +173,8 @@ impl Host {
         Some(inode.read_at(0, usize::MAX))
     }
 
-    /// What is on the disk of a file: without the changes that no sync has put there as yet. `None` where there is none.
+    /// What is on the disk of the file that has this name now: without the changes that no sync has put there as yet. `None`
+    /// where there is none.
     #[must_use]
     pub fn file_on_disk(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
         let room = self.room.borrow();
@@ -199,8 +200,8 @@ impl Host {
     /// it had sent still arrives, and what is sent to the machine from now on finds nobody, until [`Host::restart`].
     ///
     /// Jobs under way have no effect. Files keep what was synced; of what was written since, the seed decides whether all
-    /// of it is there, none, or some changes in part. Names of files, and of Unix sockets, are on the disk as soon as they are
-    /// made.
+    /// of it is there, none, or some changes in part. Names that were made, removed or given to others since the last sync
+    /// of any folder are as they were after one of these changes, or before all; those of Unix sockets stay.
     ///
     /// Asked for by a task of the machine itself it happens when the turn of that shard ends.
     pub fn crash(&self) {

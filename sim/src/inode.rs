@@ -109,15 +109,21 @@ impl Inode {
     /// change whole, from its start up to somewhere, or not at all: disks keep no order between two syncs. Gives how many
     /// did not, or not whole.
     pub(crate) fn crash(&mut self, choose: &mut impl FnMut(u64) -> u64) -> u64 {
-        let mode = if self.unsynced.is_empty() { 0 } else { choose(3) };
-        if mode == 0 {
-            self.sync();
+        if self.unsynced.is_empty() {
             return 0;
         }
+        let is_any_kept = match choose(3) {
+            0 => {
+                self.sync();
+                return 0;
+            }
+            1 => true,
+            _ => false,
+        };
         let mut lost_count = 0;
         for change in self.take_back() {
             let length = change.bytes.len();
-            let lost = match if mode == 1 { choose(3) } else { 2 } {
+            let lost = match if is_any_kept { choose(3) } else { 2 } {
                 0 => None,
                 1 if length > 1 => Some(1 + size(choose(length as u64))),
                 _ => Some(length),
@@ -225,6 +231,34 @@ mod tests {
                 }
                 prop_assert_eq!(&inode.read_at(0, 1000), &content);
                 prop_assert_eq!(&inode.on_disk(), &disk);
+            }
+        }
+    }
+
+    proptest! {
+        /// The harmless answer keeps all, the other end none, and changes that are made once more one by one give the whole.
+        #[test]
+        fn a_crash_leaves_what_was_chosen(ops in proptest::collection::vec(op(), 0..60)) {
+            let [mut all, mut none, mut one_by_one] =
+                [(), (), ()].map(|()| Inode::synced(b"content".to_vec(), Duration::ZERO));
+            for op in &ops {
+                for inode in [&mut all, &mut none, &mut one_by_one] {
+                    match op {
+                        Op::Write(offset, bytes) => inode.write_at(*offset, bytes, Duration::ZERO),
+                        Op::SetLength(length) => inode.set_length(*length, Duration::ZERO),
+                        Op::Sync => inode.sync(),
+                    }
+                }
+            }
+            let (content, disk) = (all.bytes.clone(), all.on_disk());
+            prop_assert_eq!(all.crash(&mut |_| 0), 0);
+            none.crash(&mut |bound| bound - 1);
+            let mut mode = Some(1);
+            prop_assert_eq!(one_by_one.crash(&mut |_| mode.take().unwrap_or(0)), 0);
+            prop_assert_eq!([&all.bytes, &one_by_one.bytes], [&content; 2]);
+            prop_assert_eq!(&none.bytes, &disk);
+            for inode in [all, none, one_by_one] {
+                prop_assert_eq!(inode.on_disk(), inode.bytes, "what is left is on the disk");
             }
         }
     }

@@ -61,6 +61,7 @@ mod signals;
 mod spend;
 mod tokens;
 mod trace;
+mod tree;
 mod world;
 
 pub use config::WorldConfig;

@@ -37,6 +37,9 @@ struct Life {
     shard: Shard,
 }
 
+/// Why a seat has a last life.
+const LIVED: &str = "a seat has a life from its start on";
+
 impl Seat {
     /// A seat in its first life.
     pub(crate) fn new(
@@ -61,16 +64,12 @@ impl Seat {
 
     /// The executor of the life that is lived, or was last.
     pub(crate) fn shard(&self) -> Shard {
-        self.last().shard
+        self.lives.borrow().back().expect(LIVED).shard.clone()
     }
 
     /// And its driver.
     pub(crate) fn driver(&self) -> Rc<SimDriver> {
-        self.last().driver
-    }
-
-    fn last(&self) -> Life {
-        self.lives.borrow().back().expect("a seat has a life from its start on").clone()
+        Rc::clone(&self.lives.borrow().back().expect(LIVED).driver)
     }
 
     /// Ends all tasks of a life, which is forgotten where another has followed it.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use futures::FutureExt;
 use mainspring_executor::driver::{Instant, ListenOptions, Signal};
-use mainspring_executor::file::{self, OpenOptions};
+use mainspring_executor::file::{self, File, OpenOptions};
 use mainspring_executor::names::resolve;
 use mainspring_executor::net::{
     DetachedStream, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream,
@@ -87,8 +87,9 @@ fn beside_echo<F: Future<Output = ()> + 'static>(
     let server = world.host("server");
     server.spawn(echo());
     world.host("client").run(client(server.clone()));
-    let ended = world.run();
-    assert!(ended.is_ok(), "{}", ended.unwrap_err());
+    if let Err(failure) = world.run() {
+        panic!("{failure}");
+    }
     server.crash();
     world.run().expect("nothing is left to do");
     assert_eq!(world.leaks(), Vec::<String>::new());
@@ -493,6 +494,49 @@ fn what_was_synced_is_there_and_the_rest_perhaps() {
     assert!(all > 30 && none > 30 && torn > 5 && swapped > 1, "{all} {none} {torn} {swapped}");
 }
 
+/// What a crash leaves of a folder in which a file was written aside and given the name of another, and one made.
+fn names_after_crash(seed: u64, is_synced: bool) -> [Option<Vec<u8>>; 3] {
+    let world = World::new(seed, WorldConfig::calm());
+    let host = world.host("host");
+    host.add_file("/srv", "a", b"old");
+    let victim = host.clone();
+    host.run(async move {
+        let opened = OpenOptions::new().write(true).create(true).open(root(), "b".into()).await;
+        let aside = opened.expect("the disk works");
+        aside.write_at(0, "new").await.expect("the disk works");
+        aside.sync_all().await.expect("the disk works");
+        file::rename(root(), "b".into(), "a".into()).await.expect("both are there");
+        file::write(root(), "c".into(), "").await.expect("the disk works");
+        if is_synced {
+            let folder = File::open("/".into(), "srv".into()).await.expect("it is there");
+            folder.sync_all().await.expect("the disk works");
+        }
+        victim.crash();
+    });
+    world.run().expect("it ends well");
+    ["a", "b", "c"].map(|name| host.file(format!("/srv/{name}")))
+}
+
+#[test]
+fn names_are_there_in_the_order_in_which_they_were_made() {
+    let is = |content: &str| Some(content.as_bytes().to_vec());
+    let all = [is("new"), None, is("")];
+    let states = [
+        [is("old"), None, None],
+        [is("old"), is("new"), None],
+        [is("new"), None, None],
+        all.clone(),
+    ];
+    let mut seen = [0; 4];
+    for seed in 0..200 {
+        assert_eq!(names_after_crash(seed, true), all);
+        let left = names_after_crash(seed, false);
+        let state = states.iter().position(|state| *state == left);
+        seen[state.unwrap_or_else(|| panic!("seed {seed}: {left:?}"))] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 5), "{seen:?}");
+}
+
 #[test]
 fn a_restart_finds_the_machine_as_it_was_and_empty() {
     let world = Rc::new(World::new(7, WorldConfig::calm()));
@@ -856,6 +900,9 @@ async fn keeper() {
                 let opened = options.open(root(), "log".into()).await.expect("the disk works");
                 opened.append(byte).await.expect("the disk works");
                 opened.sync_all().await.expect("the disk works");
+                // Its name is another thing.
+                let folder = File::open("/".into(), "srv".into()).await.expect("it is there");
+                folder.sync_all().await.expect("the disk works");
                 if stream.write_all(&byte).await.is_err() {
                     return;
                 }
@@ -912,8 +959,9 @@ fn keeps(crash: Option<Instant>, down: Duration) -> World {
             });
         });
     }
-    let ended = world.run();
-    assert!(ended.is_ok(), "crash at {crash:?}: {}", ended.unwrap_err());
+    if let Err(failure) = world.run() {
+        panic!("crash at {crash:?}: {failure}");
+    }
     server.crash();
     world.run().expect("nothing is left to do");
     assert_eq!(world.leaks(), Vec::<String>::new(), "crash at {crash:?}");
