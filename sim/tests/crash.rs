@@ -3,11 +3,13 @@
 use core::cell::{Cell, RefCell};
 use core::future::pending;
 use core::net::{Ipv4Addr, SocketAddr};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use mainspring_executor::driver::{Instant, ListenOptions, Signal};
@@ -19,12 +21,15 @@ use mainspring_executor::net::{
 use mainspring_executor::process::{Command, Stdio};
 use mainspring_executor::signal::Signals;
 use mainspring_executor::time::{now, sleep, timeout, wall_clock};
-use mainspring_executor::{offload, random, spawn};
+use mainspring_executor::{join, offload, random, spawn};
 use mainspring_sim::{Host, World, WorldConfig};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const LATENCY: Duration = Duration::from_millis(1);
+
+/// The first of the ports that a kernel gives by itself.
+const FIRST_PORT: u16 = 49_152;
 
 fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -154,6 +159,110 @@ fn an_end_that_was_under_way_is_told_again() {
         server.restart();
         assert_eq!(read(&mut stream).await, Err(ErrorKind::ConnectionReset));
     });
+}
+
+#[test]
+fn a_reset_that_gets_lost_is_given_again() {
+    let world = World::new(7, WorldConfig::calm());
+    let (server, client) = (world.host("server"), world.host("client"));
+    server.spawn(echo());
+    let (near, far) = (client.clone(), server.clone());
+    world.at(at(1500), move |world| {
+        world.cut(&far, &near);
+        world.at(at(60_000), move |world| world.heal(&far, &near));
+    });
+    client.run(async move {
+        // Bytes, or the end alone.
+        let mut streams = [connected(&server).await, connected(&server).await];
+        server.crash();
+        streams[0].write_all(b"x").await.expect("there is room");
+        streams[1].shutdown_write().expect("it is open");
+        sleep(SECOND * 2).await;
+        server.restart();
+        for stream in &mut streams {
+            assert_eq!(read(stream).await, Err(ErrorKind::ConnectionReset));
+            assert!(now() > at(60_000));
+        }
+    });
+    world.run().expect("it ends well");
+}
+
+/// Runs a server that waits for a client which crashes half a latency after it began to connect, and is back after `down`.
+/// Gives what the server reads then, after it said something itself or not.
+fn handshake_with_a_crash(down: Duration, does_speak: bool) -> Option<Result<Vec<u8>, ErrorKind>> {
+    let world = World::new(7, WorldConfig::calm());
+    let (server, client) = (world.host("server"), world.host("client"));
+    let (address, other) = (server.address(80), server.address(81));
+    let found = Rc::new(RefCell::new(None));
+    let finds = Rc::clone(&found);
+    server.run(async move {
+        let (mut stream, _) = listen().accept().await.expect("its SYN was on the way");
+        if does_speak {
+            stream.write_all(b"hello").await.expect("there is room");
+        }
+        *finds.borrow_mut() = timeout(HOUR / 4, read(&mut stream)).await.ok();
+    });
+    client.run(async move {
+        // Where nobody listens as well: the refusal finds nobody.
+        drop(spawn(TcpStream::connect(other)));
+        drop(spawn(TcpStream::connect(address)));
+        pending::<()>().await;
+    });
+    world.at(Instant::from_nanos(500_000), move |world| {
+        client.crash();
+        world.at(world.now() + down, move |_| client.restart());
+    });
+    world.run().expect("it ends well");
+    assert_eq!(world.leaks(), Vec::<String>::new());
+    found.take()
+}
+
+#[test]
+fn a_client_that_crashes_in_the_handshake_is_half_open() {
+    let reset = Some(Err(ErrorKind::ConnectionReset));
+    for does_speak in [false, true] {
+        // Back before the answer comes: its kernel knows of no SYN.
+        assert_eq!(handshake_with_a_crash(Duration::ZERO, does_speak), reset);
+    }
+    assert_eq!(handshake_with_a_crash(SECOND, false), None);
+    assert_eq!(handshake_with_a_crash(SECOND, true), reset);
+}
+
+/// A port that the new kernel has given to another does not come free when the last of an old connection goes.
+#[test]
+fn a_port_is_the_new_kernels() {
+    let world = World::new(7, WorldConfig::calm());
+    let (server, client) = (world.host("server"), world.host("client"));
+    let address = server.address(80);
+    server.run(async {
+        let (_half_open, _) = listen().accept().await.expect("a client comes");
+        sleep(SECOND * 2).await;
+    });
+    let first = Rc::new(Cell::new(0));
+    let taken = Rc::clone(&first);
+    client.spawn(async move {
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        taken.set(stream.local_addr().expect("it has one").port());
+        pending::<()>().await;
+    });
+    world.at(at(1000), move |_| {
+        client.restart();
+        client.run(async move {
+            let any = (Ipv4Addr::UNSPECIFIED, 0).into();
+            let bind = || TcpListener::bind(any, ListenOptions::default()).expect("one is free");
+            let port = |listener: &TcpListener| listener.local_addr().expect("it has one").port();
+            // They go on where they were, and go round; it is free.
+            assert_eq!(port(&bind()), first.get() + 1);
+            let ports = FIRST_PORT..=u16::MAX;
+            let mut all = ports.clone().map(|_| bind());
+            let held = all.find(|listener| port(listener) == first.get()).expect("it is free");
+            sleep(SECOND * 3).await;
+            assert!(ports.map(|_| port(&bind())).all(|port| port != first.get()));
+            drop(held);
+        });
+    });
+    world.run().expect("it ends well");
+    assert_eq!(world.leaks(), Vec::<String>::new());
 }
 
 #[test]
@@ -711,6 +820,8 @@ fn a_program_that_crashes_its_machine_ends_with_its_turn() {
     let beyond = Rc::clone(&reached);
     host.run(async move {
         twin.crash();
+        // As after a signal: until its turn ends the kernel is there.
+        let _socket = bind(53);
         sleep(LATENCY).await;
         beyond.set(true);
     });
@@ -737,9 +848,16 @@ fn a_restart_after_a_signal_keeps_the_kernel() {
         0
     });
     let (server, client) = (world.host("server"), world.host("client"));
-    server.run(async {
+    let ran = Arc::new(AtomicBool::new(false));
+    let runs = Arc::clone(&ran);
+    server.run(async move {
         let _child = Command::new("orphan").spawn().await.expect("it is known");
-        echo().await;
+        // Begun when the signal comes: no thread is left that would run it.
+        let begins = async {
+            sleep(millis(4) - Duration::from_micros(150)).await;
+            offload::compute(move || runs.store(true, Ordering::Relaxed)).await.expect("it runs");
+        };
+        join!(begins, echo());
     });
     let victim = server.clone();
     client.run(async move {
@@ -760,7 +878,7 @@ fn a_restart_after_a_signal_keeps_the_kernel() {
     });
     let report = world.run().expect("it ends well");
     assert_eq!(report.killed, Vec::<String>::new());
-    assert!(!has(&world.trace(), "server crashes"));
+    assert!(!has(&world.trace(), "server crashes") && !ran.load(Ordering::Relaxed));
     // And one that is long dead.
     server.signal(Signal::Terminate);
     assert_eq!(world.run().expect("it ends well").killed, ["server"]);
@@ -834,6 +952,23 @@ fn a_program_that_is_paused_does_nothing_and_its_kernel_goes_on() {
     let inside = |time: &&str| **time > *from.to_string() && **time < *to.to_string();
     assert_eq!(seconds.filter(inside).collect::<Vec<_>>(), Vec::<&str>::new());
     assert!(came.get() == Some(at(7500)), "{:?}", came.get());
+}
+
+#[test]
+fn a_program_that_is_to_go_next_does_not_when_it_is_paused() {
+    let world = World::new(7, WorldConfig::calm());
+    let (first, next) = (world.host("first"), world.host("next"));
+    let ran = Rc::new(Cell::new(None));
+    let runs = Rc::clone(&ran);
+    let other = next.clone();
+    first.run(async move {
+        other.pause();
+        sleep(SECOND).await;
+        other.resume();
+    });
+    next.run(async move { runs.set(Some(now())) });
+    world.run().expect("it ends well");
+    assert_eq!(ran.get(), Some(at(1000)));
 }
 
 #[test]
@@ -926,9 +1061,19 @@ async fn insists(server: Host, number: u8) {
     }
 }
 
-/// A run in which the machine of the server crashes at an instant, and is back a second later. What was said to be kept
-/// is kept.
-fn keeps(crash: Option<Instant>, down: Duration) -> World {
+/// Tells a server some numbers. What was said to be kept is kept.
+async fn counts(server: Host) {
+    let socket = bind(0);
+    socket.send_to(b"ping", server.address(53)).await.expect("there is room");
+    for number in 0..3 {
+        insists(server.clone(), number).await;
+        let log = server.file_on_disk("/srv/log").expect("it was made");
+        assert!(log.contains(&number), "{number} was said to be kept, and is not in {log:?}");
+    }
+}
+
+/// A run in which the machine of the server, or of the client, crashes at an instant and comes back.
+fn keeps(crash: Option<(&'static str, Instant)>, down: Duration) -> World {
     let config = WorldConfig { record: true, segment_loss_permille: 20, ..WorldConfig::rough() };
     let world = World::new(11, config);
     world.add_program("/bin/child", |mut process| async move {
@@ -938,24 +1083,21 @@ fn keeps(crash: Option<Instant>, down: Duration) -> World {
     let (server, client) = (world.host("server"), world.host("client"));
     server.add_folder("/srv");
     server.spawn(keeper());
-    let kept = server.clone();
-    client.run(async move {
-        let socket = bind(0);
-        socket.send_to(b"ping", kept.address(53)).await.expect("there is room");
-        for number in 0..3 {
-            insists(kept.clone(), number).await;
-            let log = kept.file_on_disk("/srv/log").expect("it was made");
-            assert!(log.contains(&number), "{number} was said to be kept, and is not in {log:?}");
-        }
-        sleep(SECOND * 2).await;
-    });
-    if let Some(instant) = crash {
-        let victim = server.clone();
+    client.run(counts(server.clone()));
+    // So that it comes back.
+    world.host("other").run(async { sleep(SECOND * 10).await });
+    if let Some((name, instant)) = crash {
+        let kept = server.clone();
+        let victim = if name == "server" { server.clone() } else { client };
         world.at(instant, move |world| {
             victim.crash();
             world.at(instant + down, move |_| {
                 victim.restart();
-                victim.spawn(keeper());
+                if victim.name() == "server" {
+                    victim.spawn(keeper());
+                } else {
+                    victim.run(counts(kept));
+                }
             });
         });
     }
@@ -975,10 +1117,17 @@ fn a_crash_at_each_instant_holds_and_is_the_same_twice() {
     // Nothing is left to happen at the last.
     for &instant in &instants[..instants.len() - 1] {
         // So that it is off for long, and back before what was under way.
-        for down in [SECOND, Duration::ZERO] {
-            let (one, other) = (keeps(Some(instant), down), keeps(Some(instant), down));
-            assert_eq!(one.trace(), other.trace());
-            assert!(has(&one.trace(), "server crashes") && has(&one.trace(), "server restarts"));
+        for (name, down) in [
+            ("server", SECOND),
+            ("server", Duration::ZERO),
+            ("client", SECOND),
+            ("client", Duration::ZERO),
+        ] {
+            let crash = Some((name, instant));
+            let trace = keeps(crash, down).trace();
+            assert_eq!(trace, keeps(crash, down).trace());
+            assert!(has(&trace, &format!("{name} crashes")));
+            assert!(has(&trace, &format!("{name} restarts")));
         }
     }
 }

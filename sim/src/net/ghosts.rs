@@ -11,7 +11,7 @@
 //! crashes before the answer gets there waits in the backlog, and is accepted: see `listener`.)
 
 use super::{Connection, Owner, Side, State};
-use crate::event::{ConnectionId, HostId};
+use crate::event::{ConnectionId, Event, HostId};
 use crate::room::Room;
 use crate::trace::Kind;
 
@@ -69,8 +69,18 @@ impl Room {
         if is_off {
             self.arm_answer(id, ghost.other());
         } else {
-            self.send_reset(id, ghost);
+            self.disown(id, ghost);
         }
+    }
+
+    /// A kernel that knows nothing of a connection answers what it got, and forgets that: so it does each time.
+    pub(super) fn disown(&mut self, id: ConnectionId, ghost: Side) {
+        let Some(arrival) = self.arrival(id, ghost, 0) else {
+            self.answer_lost(id, ghost);
+            return;
+        };
+        let at = self.connection(id).outgoing(ghost).in_order(arrival);
+        self.push(at, id, Event::Reset(id, ghost));
     }
 
     /// Whether an end waits to be heard by a ghost: in vain, unless by its new kernel.

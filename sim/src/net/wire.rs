@@ -243,7 +243,9 @@ impl Room {
             self.expire(id, sender);
         } else if self.is_lost(id, sender) || self.is_unheard(id, receiver) {
             self.arm_answer(id, sender);
-        } else if self.connection(id).end(receiver).state.is_over() {
+        } else if is_for_ghost {
+            self.disown(id, receiver);
+        } else if self.connection(id).end(receiver).state == State::Over {
             self.send_reset(id, receiver);
         } else {
             self.acknowledge(id, receiver);
