@@ -322,9 +322,6 @@ impl Room {
 
     pub(super) fn refusal_arrived(&mut self, id: ConnectionId) -> ConnectionId {
         self.popped(id, Side::Client, Kind::Refusal, 0);
-        if self.connection(id).end(Side::Client).state == State::Ghost {
-            return id;
-        }
         self.break_end(id, Side::Client, ErrorKind::ConnectionRefused);
         id
     }
