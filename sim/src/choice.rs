@@ -59,10 +59,12 @@ pub(crate) enum Label {
     Order,
     /// Whether its buffers are small.
     Buffers,
+    /// What a crash takes of the changes that were not on the disk.
+    Crash,
 }
 
 impl Label {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -84,6 +86,7 @@ impl Label {
         Self::Scenario,
         Self::Order,
         Self::Buffers,
+        Self::Crash,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
@@ -110,6 +113,7 @@ impl Label {
             Self::Scenario => "scenario",
             Self::Order => "order",
             Self::Buffers => "buffers",
+            Self::Crash => "crash",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: a socket that was let go is taken in once, or closed.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mainspring_executor::driver::{Detached, Ready, Token};
@@ -16,7 +17,8 @@ use crate::trace::Kind;
 #[derive(Debug)]
 pub(crate) struct Loose {
     pub(crate) host: HostId,
-    pub(crate) socket: Socket,
+    /// `None`: it went with a crash of its machine, and what a program handed over is worth nothing.
+    pub(crate) socket: Option<Socket>,
 }
 
 /// What a program hands over: dropped, it tells the room to close the socket.
@@ -71,21 +73,24 @@ impl Room {
     pub(crate) fn let_go(&mut self, host: HostId, socket: Socket) -> Detached {
         self.set_holder(socket, None);
         self.machine_mut(host).loose_count += 1;
-        let place = self.loose.insert(Loose { host, socket });
+        let place = self.loose.insert(Loose { host, socket: Some(socket) });
         Detached::new(Ticket { place: Some(place), abandoned: Arc::clone(&self.abandoned) })
     }
 
-    pub(crate) fn adopt(&mut self, shard: ShardId, socket: Detached) -> Token {
+    /// # Errors
+    /// `NotConnected` for a socket that was let go before its machine crashed.
+    pub(crate) fn adopt(&mut self, shard: ShardId, socket: Detached) -> io::Result<Token> {
         let mut ticket: Ticket = socket.downcast().expect("it comes from a machine of a room");
         assert!(Arc::ptr_eq(&ticket.abandoned, &self.abandoned), "a socket stays in its room");
         let place = ticket.place.take().expect("a socket is taken in once");
         let Loose { host, socket } = self.loose.remove(place);
         assert_eq!(host, self.host_of(shard), "a socket does not leave its machine");
+        let socket = socket.ok_or(ErrorKind::NotConnected)?;
         self.machine_mut(host).loose_count -= 1;
         // No limit is asked: it was a descriptor all the time.
         let token = self.take_in(shard, socket);
         self.note(shard, Kind::Adopt, token.to_bits(), 0);
-        token
+        Ok(token)
     }
 
     /// Gives a shard a socket that is nobody's.
@@ -113,10 +118,21 @@ impl Room {
         }
     }
 
+    /// A crash takes the sockets of a machine that are between two shards. What programs handed over may still be dropped.
+    pub(crate) fn lose_loose(&mut self, host: HostId) {
+        for (_, loose) in &mut self.loose {
+            if loose.host == host {
+                loose.socket = None;
+            }
+        }
+        self.machine_mut(host).loose_count = 0;
+    }
+
     /// Closes what was dropped while no shard had it.
     pub(crate) fn close_abandoned(&mut self) {
         for place in self.abandoned.take() {
             let Loose { host, socket } = self.loose.remove(place);
+            let Some(socket) = socket else { continue };
             self.machine_mut(host).loose_count -= 1;
             self.note_host(host, Kind::CloseDetached, 0, 0);
             self.close_socket(socket, false);

@@ -56,8 +56,9 @@ impl Room {
             return Ok(Outcome::Metadata(node.metadata()));
         }
         if let (Job::Sync { .. }, Node::Folder) = (&job, node) {
-            // Names are on the disk at once.
             self.check_disk(shard, false)?;
+            let host = self.host_of(shard);
+            self.machine_mut(host).files.sync_names();
             return Ok(Outcome::Done);
         }
         let file = node.file()?;

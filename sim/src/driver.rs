@@ -4,8 +4,8 @@
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::cell::{RefCell, RefMut};
+use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use mainspring_executor::driver::{
 };
 
 use crate::event::ShardId;
+use crate::power::LifeNumber;
 use crate::room::Room;
 use crate::schedule::SimSchedule;
 use crate::tokens::Resource;
@@ -24,17 +25,38 @@ use crate::trace::Kind;
 pub struct SimDriver {
     room: Rc<RefCell<Room>>,
     shard: ShardId,
+    life: LifeNumber,
     unparker: Arc<SimUnpark>,
 }
 
 impl SimDriver {
+    /// That of the life which the shard has now.
     pub(crate) fn new(room: &Rc<RefCell<Room>>, shard: ShardId, unparked: &Arc<Unparked>) -> Self {
+        let life = room.borrow().shard(shard).life;
         let unparker = SimUnpark {
             shard,
             is_unparked: AtomicBool::new(false),
             unparked: Arc::clone(unparked),
         };
-        Self { room: Rc::clone(room), shard, unparker: Arc::new(unparker) }
+        Self { room: Rc::clone(room), shard, life, unparker: Arc::new(unparker) }
+    }
+
+    /// The kernel.
+    ///
+    /// # Errors
+    /// `NetworkDown`, for ever, after a crash of the machine: so that destructors of what ran on it ask in vain.
+    fn kernel(&self) -> io::Result<RefMut<'_, Room>> {
+        let room = self.room.borrow_mut();
+        match self.life >= room.shard(self.shard).cut {
+            true => Ok(room),
+            false => Err(ErrorKind::NetworkDown.into()),
+        }
+    }
+
+    fn end(&self, token: Token, is_abort: bool) {
+        // What it gives is dropped with nothing borrowed.
+        let left = self.kernel().map(|mut room| room.close(self.shard, token, is_abort));
+        drop(left);
     }
 }
 
@@ -78,7 +100,9 @@ impl Driver for SimDriver {
     /// affair: `until` means nothing here.
     fn wait(&self, events: &mut Vec<Readiness>, _until: Option<Instant>) -> io::Result<()> {
         self.unparker.is_unparked.store(false, Ordering::Relaxed);
-        self.room.borrow_mut().take_edges(self.shard, events);
+        if let Ok(mut room) = self.kernel() {
+            room.take_edges(self.shard, events);
+        }
         Ok(())
     }
 
@@ -91,44 +115,44 @@ impl Driver for SimDriver {
     }
 
     fn listen(&self, address: &Address, options: ListenOptions) -> io::Result<Token> {
-        self.room.borrow_mut().listen(self.shard, address, options)
+        self.kernel()?.listen(self.shard, address, options)
     }
 
     fn accept(&self, listener: Token) -> io::Result<(Token, Address)> {
-        self.room.borrow_mut().accept(self.shard, listener)
+        self.kernel()?.accept(self.shard, listener)
     }
 
     fn connect(&self, address: &Address) -> io::Result<Token> {
-        self.room.borrow_mut().connect(self.shard, address)
+        self.kernel()?.connect(self.shard, address)
     }
 
     fn connect_outcome(&self, socket: Token) -> io::Result<()> {
-        self.room.borrow_mut().connect_outcome(self.shard, socket)
+        self.kernel()?.connect_outcome(self.shard, socket)
     }
 
     fn stream_pair(&self) -> io::Result<(Token, Token)> {
-        self.room.borrow_mut().stream_pair(self.shard)
+        self.kernel()?.stream_pair(self.shard)
     }
 
     fn read(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Transfer> {
-        self.room.borrow_mut().read(self.shard, socket, buffer)
+        self.kernel()?.read(self.shard, socket, buffer)
     }
 
     fn write(&self, socket: Token, buffers: &[IoSlice<'_>]) -> io::Result<Transfer> {
-        self.room.borrow_mut().write(self.shard, socket, buffers)
+        self.kernel()?.write(self.shard, socket, buffers)
     }
 
     fn shutdown_write(&self, socket: Token) -> io::Result<()> {
-        self.room.borrow_mut().shutdown_write(self.shard, socket)
+        self.kernel()?.shutdown_write(self.shard, socket)
     }
 
     fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()> {
-        self.room.borrow_mut().set_nodelay(self.shard, socket, is_on);
+        self.kernel()?.set_nodelay(self.shard, socket, is_on);
         Ok(())
     }
 
     fn local_addr(&self, socket: Token) -> io::Result<Address> {
-        let room = self.room.borrow();
+        let room = self.kernel()?;
         match room.resource(self.shard, socket) {
             Resource::Socket(socket) => Ok(room.socket_address(*socket)),
             other => panic!("{socket:?} has no address, for it is a {}", other.name()),
@@ -136,61 +160,62 @@ impl Driver for SimDriver {
     }
 
     fn bind_datagram(&self, address: SocketAddr) -> io::Result<Token> {
-        self.room.borrow_mut().bind_datagram(self.shard, address)
+        self.kernel()?.bind_datagram(self.shard, address)
     }
 
     fn connect_datagram(&self, socket: Token, peer: SocketAddr) -> io::Result<()> {
-        self.room.borrow_mut().connect_datagram(self.shard, socket, peer)
+        self.kernel()?.connect_datagram(self.shard, socket, peer)
     }
 
     fn receive_from(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Received> {
-        self.room.borrow_mut().receive_from(self.shard, socket, buffer)
+        self.kernel()?.receive_from(self.shard, socket, buffer)
     }
 
     fn send_to(&self, socket: Token, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<()> {
-        self.room.borrow_mut().send_to(self.shard, socket, datagram, to)
+        self.kernel()?.send_to(self.shard, socket, datagram, to)
     }
 
     fn close(&self, token: Token) {
-        let left = self.room.borrow_mut().close(self.shard, token, false);
-        drop(left);
+        self.end(token, false);
     }
 
     fn abort(&self, socket: Token) {
-        let left = self.room.borrow_mut().close(self.shard, socket, true);
-        drop(left);
+        self.end(socket, true);
     }
 
     fn detach(&self, socket: Token) -> io::Result<Detached> {
-        Ok(self.room.borrow_mut().detach(self.shard, socket))
+        Ok(self.kernel()?.detach(self.shard, socket))
     }
 
     fn adopt(&self, socket: Detached) -> io::Result<Token> {
-        Ok(self.room.borrow_mut().adopt(self.shard, socket))
+        self.kernel()?.adopt(self.shard, socket)
     }
 
     fn subscribe_signals(&self, signals: &[Signal]) -> io::Result<Token> {
-        self.room.borrow_mut().subscribe_signals(self.shard, signals)
+        self.kernel()?.subscribe_signals(self.shard, signals)
     }
 
     fn next_signal(&self, signals: Token) -> io::Result<Signal> {
-        self.room.borrow_mut().next_signal(self.shard, signals)
+        self.kernel()?.next_signal(self.shard, signals)
     }
 
     fn submit(&self, job: Job) -> Result<Token, Refused> {
-        self.room.borrow_mut().submit(self.shard, job)
+        match self.kernel() {
+            Ok(mut room) => room.submit(self.shard, job),
+            Err(error) => Err(Refused { job, error }),
+        }
     }
 
     fn collect(&self, job: Token) -> io::Result<Ended> {
-        self.room.borrow_mut().collect(self.shard, job)
+        self.kernel()?.collect(self.shard, job)
     }
 
     fn process_exit(&self, process: Token) -> io::Result<ExitStatus> {
-        self.room.borrow_mut().process_exit(self.shard, process)
+        self.kernel()?.process_exit(self.shard, process)
     }
 
     fn signal_process(&self, process: Token, signal: Option<Signal>) -> io::Result<()> {
-        self.room.borrow_mut().signal_process(self.shard, process, signal);
+        self.kernel()?.signal_process(self.shard, process, signal);
         Ok(())
     }
 }

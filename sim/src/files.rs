@@ -8,7 +8,6 @@
 
 use core::time::Duration;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
@@ -16,6 +15,7 @@ use std::rc::Rc;
 use mainspring_executor::driver::{Entry, EntryKind, Metadata, OpenMode};
 
 use crate::inode::Inode;
+use crate::tree::Tree;
 
 /// What a path names. A file that is open lives on when its path is gone.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Node {
 /// All files and folders of a host, by full path.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    nodes: BTreeMap<PathBuf, Node>,
+    tree: Tree,
 }
 
 /// Where a path leads, and how it ends: `Path` forgets that, and a kernel does not.
@@ -83,15 +83,20 @@ impl Files {
     pub(crate) fn add(&mut self, path: PathBuf, bytes: &[u8], modified: Duration) {
         self.add_folder(path.parent().expect("a file has a name"));
         let inode = Inode::synced(bytes.to_vec(), modified);
-        self.nodes.insert(path, Node::File(Rc::new(RefCell::new(inode))));
+        self.tree.change([(path, Some(Node::File(Rc::new(RefCell::new(inode)))))]);
+        self.tree.sync();
     }
 
-    /// Puts a folder in, with those that it lies in.
+    /// Puts a folder in, with those that it lies in. It is on the disk, and so is what came before.
     pub(crate) fn add_folder(&mut self, path: &Path) {
         for folder in path.ancestors() {
-            let node = self.nodes.entry(folder.to_owned()).or_insert(Node::Folder);
-            assert!(matches!(node, Node::Folder), "{} is a file already", folder.display());
+            match self.tree.nodes().get(folder) {
+                None => self.tree.change([(folder.to_owned(), Some(Node::Folder))]),
+                Some(Node::Folder) => {}
+                Some(Node::File(_)) => panic!("{} is a file already", folder.display()),
+            }
         }
+        self.tree.sync();
     }
 
     /// What is at a full path.
@@ -103,7 +108,7 @@ impl Files {
         while let Some(folder) = folders.pop() {
             self.enter(folder)?;
         }
-        self.nodes.get(path).ok_or(ErrorKind::NotFound)
+        self.tree.nodes().get(path).ok_or(ErrorKind::NotFound)
     }
 }
 
@@ -145,7 +150,7 @@ impl Files {
     }
 
     fn enter(&self, folder: &Path) -> Result<(), ErrorKind> {
-        self.nodes.get(folder).ok_or(ErrorKind::NotFound)?.check_folder()
+        self.tree.nodes().get(folder).ok_or(ErrorKind::NotFound)?.check_folder()
     }
 
     /// Opens `path` below `root`.
@@ -161,12 +166,12 @@ impl Files {
         if makes && end == End::Slash {
             return Err(ErrorKind::IsADirectory);
         }
-        let Some(node) = self.nodes.get(&full) else {
+        let Some(node) = self.tree.nodes().get(&full) else {
             if !makes || end == End::Dot {
                 return Err(ErrorKind::NotFound);
             }
             let node = Node::File(Rc::new(RefCell::new(Inode::synced(Vec::new(), now))));
-            self.nodes.insert(full, node.clone());
+            self.tree.change([(full, Some(node.clone()))]);
             return Ok(node);
         };
         match node {
@@ -186,7 +191,7 @@ impl Files {
     /// What `path` names.
     pub(crate) fn look(&self, root: &Path, path: &Path) -> Result<&Node, ErrorKind> {
         let Target { full, end } = self.walk(root, path)?;
-        match self.nodes.get(&full).ok_or(ErrorKind::NotFound)? {
+        match self.tree.nodes().get(&full).ok_or(ErrorKind::NotFound)? {
             Node::File(_) if end != End::Name => Err(ErrorKind::NotADirectory),
             node => Ok(node),
         }
@@ -222,7 +227,7 @@ impl Files {
 
     /// What is below a folder, however deep.
     fn below(&self, folder: &Path) -> impl Iterator<Item = (&PathBuf, &Node)> {
-        let from = self.nodes.range(folder.to_owned()..);
+        let from = self.tree.nodes().range(folder.to_owned()..);
         let below = from.take_while(move |(path, _)| path.starts_with(folder));
         below.skip_while(move |(path, _)| *path == folder)
     }
@@ -240,24 +245,24 @@ impl Files {
 
     pub(crate) fn create_folder(&mut self, root: &Path, path: &Path) -> Result<(), ErrorKind> {
         let Target { full, .. } = self.walk_to_name(root, path)?;
-        if self.nodes.contains_key(&full) {
+        if self.tree.nodes().contains_key(&full) {
             return Err(ErrorKind::AlreadyExists);
         }
-        self.nodes.insert(full, Node::Folder);
+        self.tree.change([(full, Some(Node::Folder))]);
         Ok(())
     }
 
     /// Removes a file or an empty folder.
     pub(crate) fn remove(&mut self, root: &Path, path: &Path) -> Result<(), ErrorKind> {
         let Target { full, end } = self.walk_to_name(root, path)?;
-        match self.nodes.get(&full).ok_or(ErrorKind::NotFound)? {
+        match self.tree.nodes().get(&full).ok_or(ErrorKind::NotFound)? {
             Node::File(_) if end != End::Name => return Err(ErrorKind::NotADirectory),
             Node::Folder if !self.is_empty_folder(&full) => {
                 return Err(ErrorKind::DirectoryNotEmpty);
             }
             Node::File(_) | Node::Folder => {}
         }
-        self.nodes.remove(&full);
+        self.tree.change([(full, None)]);
         Ok(())
     }
 
@@ -266,7 +271,7 @@ impl Files {
         let source = self.walk_to_name(root, from)?;
         let target = self.walk_to_name(root, to)?;
         let (from, to) = (&source.full, &target.full);
-        let node = self.nodes.get(from).ok_or(ErrorKind::NotFound)?;
+        let node = self.tree.nodes().get(from).ok_or(ErrorKind::NotFound)?;
         let is_folder = matches!(node, Node::Folder);
         let is_plain = source.end == End::Name && target.end == End::Name;
         if !is_folder && !is_plain {
@@ -279,7 +284,7 @@ impl Files {
             // Into itself; a file has nothing below it, so this is one.
             return Err(ErrorKind::InvalidInput);
         }
-        match (self.nodes.get(to), is_folder) {
+        match (self.tree.nodes().get(to), is_folder) {
             (Some(_), _) if from.starts_with(to) => return Err(ErrorKind::DirectoryNotEmpty),
             (Some(Node::Folder), false) => return Err(ErrorKind::IsADirectory),
             (Some(Node::File(_)), true) => return Err(ErrorKind::NotADirectory),
@@ -293,17 +298,33 @@ impl Files {
     }
 
     fn move_tree(&mut self, from: &Path, to: &Path) {
-        let moved: Vec<PathBuf> = [from.to_owned()]
+        let moved: Vec<(PathBuf, Node)> = [from]
             .into_iter()
-            .chain(self.below(from).map(|(path, _)| path.clone()))
+            .filter_map(|path| self.tree.nodes().get_key_value(path))
+            .chain(self.below(from))
+            .map(|(path, node)| (path.clone(), node.clone()))
             .collect();
-        for path in moved {
-            let node = self.nodes.remove(&path).expect("it was listed just now");
+        let gone = moved.iter().map(|(path, _)| (path.clone(), None));
+        let come = moved.iter().map(|(path, node)| {
             let rest = path.strip_prefix(from).expect("it is below");
             // Joining nothing would add a slash.
             let path = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
-            self.nodes.insert(path, node);
-        }
+            (path, Some(node.clone()))
+        });
+        self.tree.change(gone.chain(come));
+    }
+
+    /// All names are on the disk; what they name may not be.
+    pub(crate) fn sync_names(&mut self) {
+        self.tree.sync();
+    }
+
+    /// The power of the machine goes: changes of names and of files get to the disk, or not. Gives how many did not, or not
+    /// whole.
+    pub(crate) fn crash(&mut self, choose: &mut impl FnMut(u64) -> u64) -> u64 {
+        let names = self.tree.crash(choose);
+        let files = self.tree.nodes().values().filter_map(|node| node.file().ok());
+        names + files.map(|inode| inode.borrow_mut().crash(choose)).sum::<u64>()
     }
 }
 
@@ -351,7 +372,7 @@ mod tests {
         let mut files = tree();
         let root = Path::new("/srv");
         files.rename(root, Path::new("www"), Path::new("www3")).unwrap();
-        let paths: Vec<_> = files.nodes.keys().filter_map(|path| path.to_str()).collect();
+        let paths: Vec<_> = files.tree.nodes().keys().filter_map(|path| path.to_str()).collect();
         assert_eq!(
             paths,
             [

@@ -16,7 +16,10 @@ use slab::Slab;
 use crate::choice::Label;
 use crate::driver::SimDriver;
 use crate::event::{HostId, ShardId};
+use crate::power::LifeNumber;
 use crate::room::{DateError, Room};
+use crate::seat::{Seat, Seats};
+use crate::spend::in_turn;
 
 /// A simulated machine with a shard of its program: one address, one executor. [`World::add_shard`](crate::World::add_shard)
 /// gives it more, each a `Host` of its own. Clones are handles to the same one.
@@ -24,23 +27,24 @@ use crate::room::{DateError, Room};
 pub struct Host {
     pub(crate) id: HostId,
     pub(crate) shard_id: ShardId,
-    pub(crate) shard: Shard,
+    pub(crate) seat: Rc<Seat>,
+    /// Of all shards of the program.
+    pub(crate) seats: Seats,
     name: Rc<str>,
     ip: Ipv4Addr,
     ip_v6: Ipv6Addr,
-    driver: Rc<SimDriver>,
     room: Rc<RefCell<Room>>,
     foreground: Rc<RefCell<Foreground>>,
 }
 
 impl Host {
     pub(crate) fn new(
-        shard_id: ShardId,
-        driver: Rc<SimDriver>,
-        shard: Shard,
+        seat: Rc<Seat>,
+        seats: Seats,
         room: &Rc<RefCell<Room>>,
         foreground: &Rc<RefCell<Foreground>>,
     ) -> Self {
+        let shard_id = seat.id;
         let (id, name, ip, ip_v6) = {
             let room = room.borrow();
             let id = room.host_of(shard_id);
@@ -48,7 +52,7 @@ impl Host {
             (id, Rc::clone(&room.shard(shard_id).name), machine.ip, machine.ip_v6)
         };
         let (room, foreground) = (Rc::clone(room), Rc::clone(foreground));
-        Self { id, shard_id, shard, name, ip, ip_v6, driver, room, foreground }
+        Self { id, shard_id, seat, seats, name, ip, ip_v6, room, foreground }
     }
 
     /// Its name; that of a second shard of `server` is `server/1`.
@@ -81,17 +85,18 @@ impl Host {
         (self.ip_v6, port).into()
     }
 
-    /// Its executor. The shard counts as having something to do afterwards, for one may give it that.
+    /// Its executor; another one after [`Host::restart`]. The shard counts as having something to do afterwards, for one may
+    /// give it that.
     #[must_use]
-    pub fn shard(&self) -> &Shard {
+    pub fn shard(&self) -> Shard {
         self.room.borrow_mut().wake(self.shard_id);
-        &self.shard
+        self.seat.shard()
     }
 
-    /// Its driver.
+    /// Its driver; another one after [`Host::restart`].
     #[must_use]
-    pub fn driver(&self) -> &Rc<SimDriver> {
-        &self.driver
+    pub fn driver(&self) -> Rc<SimDriver> {
+        self.seat.driver()
     }
 
     /// A choice of the scenario on behalf of this host, as [`World::choose`](crate::World::choose): tasks of it may ask. Those
@@ -118,10 +123,15 @@ impl Host {
         self.room.borrow_mut().machine_mut(self.id).date_error = DateError::Behind(by);
     }
 
-    /// Starts a task that the run waits for. Its panic fails the run.
+    /// Starts a task that the run waits for. Its panic fails the run. Where a signal kills its program, or the machine crashes,
+    /// it counts as ended.
+    ///
+    /// # Panics
+    /// As [`Host::spawn`].
     #[track_caller]
     pub fn run(&self, future: impl Future<Output = ()> + 'static) {
-        let ticket = Ticket::new(&self.foreground, self.shard_id);
+        let life = self.room.borrow().shard(self.shard_id).life;
+        let ticket = Ticket::new(&self.foreground, self.shard_id, life);
         let key = ticket.key;
         let handle = self.spawn(async move {
             let _ticket = ticket;
@@ -131,8 +141,17 @@ impl Host {
     }
 
     /// Starts a task that the run does not wait for.
+    ///
+    /// # Panics
+    /// When the machine has crashed, and was not restarted.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        let is_off = self.room.borrow().is_off(self.id);
+        assert!(
+            !is_off,
+            "{} has crashed: it is restarted before a program starts on it",
+            self.name
+        );
         self.shard().spawn(future)
     }
 
@@ -165,7 +184,8 @@ impl Host {
         Some(inode.read_at(0, usize::MAX))
     }
 
-    /// What is on the disk of a file: without the changes that no sync has put there as yet. `None` where there is none.
+    /// What is on the disk of the file that has this name now: without the changes that no sync has put there as yet. `None`
+    /// where there is none.
     #[must_use]
     pub fn file_on_disk(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
         let room = self.room.borrow();
@@ -185,6 +205,62 @@ impl Host {
     pub fn signal(&self, signal: Signal) {
         self.room.borrow_mut().signal(self.id, signal);
     }
+
+    /// Cuts the machine's power, if it has any. All of its programs end, child processes as well: their tasks are dropped before
+    /// virtual time goes on, and what their destructors ask for has no effect. The kernel says nothing to anybody: what
+    /// it had sent still arrives, and what is sent to the machine from now on finds nobody, until [`Host::restart`].
+    ///
+    /// Jobs under way have no effect. Files keep what was synced; of what was written since, the seed decides whether all
+    /// of it is there, none, or some changes in part. Names that were made, removed or given to others since the last sync
+    /// of any folder are as they were after one of these changes, or before all; those of Unix sockets stay.
+    ///
+    /// Asked for by a task of the machine itself it happens when the turn of that shard ends.
+    pub fn crash(&self) {
+        if self.is_in_turn() {
+            self.room.borrow_mut().machine_mut(self.id).is_crashing = true;
+        } else {
+            self.room.borrow_mut().crash(self.id);
+        }
+    }
+
+    /// Brings the machine back, for a program to be started on it by [`Host::run`] or [`Host::spawn`]. Names, addresses, disk,
+    /// date and links are as they were, all else is empty: each shard has a new executor and a new driver. Draws go on where
+    /// they were. A packet for a connection from before the crash is answered with a reset.
+    ///
+    /// A machine that is up crashes first, as by its reset button. One whose program was killed by a signal does not: its
+    /// kernel stays, with the child processes that are left, and the next program starts when the tasks of the last are
+    /// dropped.
+    ///
+    /// # Panics
+    /// When a task of the machine itself asks for it: that would not be there any more.
+    pub fn restart(&self) {
+        assert!(!self.is_in_turn(), "{} is not restarted by its own program", self.name);
+        self.room.borrow_mut().restart(self.id);
+        // What a scenario puts around the driver is foreign code: nothing is borrowed here.
+        let seats = self.seats.borrow().clone();
+        for seat in seats {
+            seat.begin_life();
+        }
+    }
+
+    /// Lets the program stand still, with all its shards, until [`Host::resume`]: as a collection of garbage does, or SIGSTOP.
+    /// Its kernel goes on: it takes connections into backlogs and bytes into buffers, and acknowledges them; jobs end,
+    /// closures run. Child processes go on, too. Signals wait.
+    ///
+    /// Where a task of the program asks for it, its turn goes on to its end. A program that has ended does not pause.
+    pub fn pause(&self) {
+        self.room.borrow_mut().pause(self.id);
+    }
+
+    /// Lets the program go on after [`Host::pause`]: edges and timers that came due meanwhile come now, and signals.
+    pub fn resume(&self) {
+        self.room.borrow_mut().resume(self.id);
+    }
+
+    /// Whether a task of this machine runs now.
+    fn is_in_turn(&self) -> bool {
+        in_turn(&self.room).is_some_and(|shard| self.room.borrow().host_of(shard) == self.id)
+    }
 }
 
 impl core::fmt::Debug for Host {
@@ -203,6 +279,7 @@ pub(crate) struct Foreground {
 
 struct ForegroundTask {
     shard: ShardId,
+    life: LifeNumber,
     origin: &'static Location<'static>,
     /// `None` only while it is being spawned.
     handle: Option<JoinHandle<()>>,
@@ -211,6 +288,7 @@ struct ForegroundTask {
 /// How a foreground task ended.
 pub(crate) struct ForegroundEnd {
     pub(crate) shard: ShardId,
+    pub(crate) life: LifeNumber,
     pub(crate) origin: &'static Location<'static>,
     pub(crate) result: Result<(), JoinError>,
 }
@@ -237,7 +315,8 @@ impl Foreground {
         let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
         match core::pin::Pin::new(&mut handle).poll(&mut cx) {
             core::task::Poll::Ready(result) => {
-                Some(ForegroundEnd { shard: task.shard, origin: task.origin, result })
+                let ForegroundTask { shard, life, origin, .. } = task;
+                Some(ForegroundEnd { shard, life, origin, result })
             }
             core::task::Poll::Pending => unreachable!("its future is gone, so it has ended"),
         }
@@ -252,8 +331,8 @@ struct Ticket {
 
 impl Ticket {
     #[track_caller]
-    fn new(foreground: &Rc<RefCell<Foreground>>, shard: ShardId) -> Self {
-        let task = ForegroundTask { shard, origin: Location::caller(), handle: None };
+    fn new(foreground: &Rc<RefCell<Foreground>>, shard: ShardId, life: LifeNumber) -> Self {
+        let task = ForegroundTask { shard, life, origin: Location::caller(), handle: None };
         let key = foreground.borrow_mut().tasks.insert(task);
         Self { foreground: Rc::clone(foreground), key }
     }

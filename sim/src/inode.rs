@@ -32,6 +32,16 @@ struct Change {
     length_before: usize,
 }
 
+/// How to make a change again.
+#[derive(Debug)]
+struct Redo {
+    offset: usize,
+    /// What it put there.
+    bytes: Vec<u8>,
+    /// It cut the file there.
+    is_cut: bool,
+}
+
 impl Inode {
     /// A file whose content is on the disk.
     pub(crate) fn synced(bytes: Vec<u8>, modified: Duration) -> Self {
@@ -95,6 +105,67 @@ impl Inode {
         bytes
     }
 
+    /// The power goes: how much of what is not on the disk gets there is drawn, 0 being all. Else none of it does, or each
+    /// change whole, from its start up to somewhere, or not at all: disks keep no order between two syncs. Gives how many
+    /// did not, or not whole.
+    pub(crate) fn crash(&mut self, choose: &mut impl FnMut(u64) -> u64) -> u64 {
+        if self.unsynced.is_empty() {
+            return 0;
+        }
+        let is_any_kept = match choose(3) {
+            0 => {
+                self.sync();
+                return 0;
+            }
+            1 => true,
+            _ => false,
+        };
+        let mut lost_count = 0;
+        for change in self.take_back() {
+            let length = change.bytes.len();
+            let lost = match if is_any_kept { choose(3) } else { 2 } {
+                0 => None,
+                1 if length > 1 => Some(1 + size(choose(length as u64))),
+                _ => Some(length),
+            };
+            lost_count += u64::from(lost.is_some());
+            self.redo(&change, lost);
+        }
+        lost_count
+    }
+
+    /// Takes all changes back that are not on the disk, and gives them in the order in which they were made.
+    fn take_back(&mut self) -> Vec<Redo> {
+        let mut changes = Vec::new();
+        while let Some(Change { offset, before, length_before }) = self.unsynced.pop_back() {
+            let length = self.bytes.len();
+            let is_cut = length < length_before;
+            let end = if length > length_before { length } else { offset + before.len() };
+            let bytes = self.bytes[offset..end.min(length)].to_vec();
+            changes.push(Redo { offset, bytes, is_cut });
+            self.bytes.resize(length_before, 0);
+            self.bytes[offset..offset + before.len()].copy_from_slice(&before);
+        }
+        changes.reverse();
+        changes
+    }
+
+    /// Makes a change once more, without its last `lost` bytes; none are lost of one that is whole.
+    fn redo(&mut self, change: &Redo, lost: Option<usize>) {
+        if change.is_cut && lost.is_none() {
+            self.bytes.truncate(change.offset);
+        }
+        let kept = &change.bytes[..change.bytes.len() - lost.unwrap_or(0)];
+        let end = change.offset + kept.len();
+        if kept.is_empty() {
+            return;
+        }
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[change.offset..end].copy_from_slice(kept);
+    }
+
     /// Notes what is about to change from `start` up to `end`.
     fn note(&mut self, start: usize, end: usize) {
         let length_before = self.bytes.len();
@@ -105,6 +176,10 @@ impl Inode {
         }
         self.unsynced.push_back(Change { offset, before, length_before });
     }
+}
+
+fn size(count: u64) -> usize {
+    usize::try_from(count).expect("no more than a change is long")
 }
 
 #[cfg(test)]
@@ -156,6 +231,34 @@ mod tests {
                 }
                 prop_assert_eq!(&inode.read_at(0, 1000), &content);
                 prop_assert_eq!(&inode.on_disk(), &disk);
+            }
+        }
+    }
+
+    proptest! {
+        /// The harmless answer keeps all, the other end none, and changes that are made once more one by one give the whole.
+        #[test]
+        fn a_crash_leaves_what_was_chosen(ops in proptest::collection::vec(op(), 0..60)) {
+            let [mut all, mut none, mut one_by_one] =
+                [(), (), ()].map(|()| Inode::synced(b"content".to_vec(), Duration::ZERO));
+            for op in &ops {
+                for inode in [&mut all, &mut none, &mut one_by_one] {
+                    match op {
+                        Op::Write(offset, bytes) => inode.write_at(*offset, bytes, Duration::ZERO),
+                        Op::SetLength(length) => inode.set_length(*length, Duration::ZERO),
+                        Op::Sync => inode.sync(),
+                    }
+                }
+            }
+            let (content, disk) = (all.bytes.clone(), all.on_disk());
+            prop_assert_eq!(all.crash(&mut |_| 0), 0);
+            none.crash(&mut |bound| bound - 1);
+            let mut mode = Some(1);
+            prop_assert_eq!(one_by_one.crash(&mut |_| mode.take().unwrap_or(0)), 0);
+            prop_assert_eq!([&all.bytes, &one_by_one.bytes], [&content; 2]);
+            prop_assert_eq!(&none.bytes, &disk);
+            for inode in [all, none, one_by_one] {
+                prop_assert_eq!(inode.on_disk(), inode.bytes, "what is left is on the disk");
             }
         }
     }

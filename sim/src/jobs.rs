@@ -2,7 +2,7 @@
 //! virtual instant at which it ends, against the files of then.
 //!
 //! Invariant: a job that a thread has begun ends, and has its effect, whether its token is still open or not; one that
-//! waits goes when its token is closed.
+//! waits goes when its token is closed. A crash takes both.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use crate::choice::{Label, Span};
 use crate::config::WorldConfig;
 use crate::event::{Event, ShardId};
 use crate::files::Node;
+use crate::power::LifeNumber;
 use crate::process::Started;
 use crate::room::{Room, Step};
 use crate::tokens::{Handle, Place, Resource};
@@ -97,6 +98,8 @@ struct Waiting {
 #[derive(Debug)]
 struct Running {
     work: Work,
+    /// Of the shard, when it began.
+    life: LifeNumber,
     waited: Duration,
     since: Instant,
 }
@@ -207,10 +210,10 @@ impl Room {
         });
         let end = self.now + self.choices.duration(shard, Label::Job, span);
         self.events.push(end, Event::Job(shard, token));
-        let since = self.now;
+        let (since, life) = (self.now, self.shard(shard).life);
         let jobs = self.jobs(shard);
         jobs.lanes[lane as usize].running_count += 1;
-        let before = jobs.running.insert(handle, Running { work, waited, since });
+        let before = jobs.running.insert(handle, Running { work, life, waited, since });
         assert!(before.is_none(), "a token is given out once");
     }
 
@@ -244,11 +247,13 @@ impl Room {
 impl Room {
     /// The instant of a job has come; its token may be closed by now. Its thread goes on with the next.
     pub(crate) fn job_due(&mut self, handle: Handle) -> Step {
-        self.note(handle.shard, Kind::JobDone, handle.token.to_bits(), 0);
         let now = self.now;
         let jobs = self.jobs(handle.shard);
-        let running = jobs.running.remove(&handle).expect("a job ends once");
-        let Running { work, waited, since } = running;
+        // It went with a crash of its machine.
+        let Some(running) = jobs.running.remove(&handle) else { return Step::Happened };
+        self.note(handle.shard, Kind::JobDone, handle.token.to_bits(), 0);
+        let Running { work, life, waited, since } = running;
+        let jobs = self.jobs(handle.shard);
         let queue = &mut jobs.lanes[work.job.lane() as usize];
         queue.running_count -= 1;
         if let Some((_, next)) = queue.waiting.pop_first() {
@@ -256,7 +261,7 @@ impl Room {
             *self.resource_mut(shard, token) = Resource::Job(JobState::Running);
             self.begin(next.handle, next.work, now - next.since);
         }
-        let is_dead = self.is_dead(handle.shard);
+        let is_dead = self.is_dead(handle.shard) || life < self.shard(handle.shard).life;
         let ran = now - since;
         match work {
             Work { job: Job::Call { call, .. }, .. } => {

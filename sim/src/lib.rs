@@ -26,14 +26,13 @@
 //!   receive buffers that overflow; ICMP for who is connected. IPv4 and IPv6.
 //! - Order: which shard goes next, and which of its ready tasks. A host has one shard, or several.
 //! - Files and folders, with what no sync has put on the disk kept apart; a disk that fails or is full.
+//! - Machines that crash and come back, and programs that stand still: [`Host::crash`], [`Host::restart`], [`Host::pause`].
 //! - Names, known to all hosts, which take a while to look up.
 //! - Child processes: programs that a scenario makes known, each on a shard of its own, with pipes.
 //! - Jobs that wait for a thread and take time, signals (a program that never subscribed dies), limits of open tokens.
 //!
 //! # What is not, yet
-//! Loss of segments, partitions, bandwidth, a host that crashes and comes back, clocks that are wrong, `EINTR`,
-//! congestion control, Nagle's delay, keep-alive probes, the time-outs of a kernel that gives up on a peer in the
-//! middle of a connection, and `TIME_WAIT`.
+//! Clocks that go too fast or too slow, `EINTR`, congestion control, Nagle's delay, keep-alive probes, and `TIME_WAIT`.
 
 #![forbid(unsafe_code)]
 
@@ -53,6 +52,7 @@ mod minimise;
 mod net;
 mod orders;
 mod ports;
+mod power;
 mod priorities;
 mod process;
 mod program;
@@ -60,6 +60,7 @@ mod recording;
 mod room;
 mod schedule;
 mod script;
+mod seat;
 mod signals;
 mod source;
 mod spend;
@@ -67,6 +68,7 @@ mod swarm;
 mod tape;
 mod tokens;
 mod trace;
+mod tree;
 mod world;
 
 pub use config::{Order, WorldConfig};

@@ -37,6 +37,11 @@ impl Ports {
         port < FIRST || self.taken.insert(port)
     }
 
+    /// Gives all ports back. The next to be taken is the same: a kernel that starts begins at a place of its own.
+    pub(crate) fn give_all_back(&mut self) {
+        self.taken.clear();
+    }
+
     /// Gives a port back, of whatever kind.
     pub(crate) fn give_back(&mut self, port: u16) {
         self.taken.remove(&port);

@@ -17,7 +17,7 @@ use mainspring_executor::driver::{
     Detached, ExitStatus, Ready, Signal, Spawn, Spawned, Stdio, Token,
 };
 
-use crate::event::{ConnectionId, ShardId};
+use crate::event::{ConnectionId, HostId, ShardId};
 use crate::net::Side;
 use crate::program::{Program, Setting};
 use crate::room::Room;
@@ -196,12 +196,15 @@ impl Room {
         };
         self.note(shard, kind, number.unsigned_abs().into(), 0);
         self.set_alarm(shard, None);
-        self.dying.push_back(shard);
+        self.end_life(shard);
     }
 
     /// The tasks of a shard that ends are gone, and with them what it held.
     pub(crate) fn shard_buried(&mut self, shard: ShardId) {
-        let Some(process) = self.shard(shard).process else { return };
+        let Some(process) = self.shard(shard).process else {
+            self.rise(self.host_of(shard));
+            return;
+        };
         let child = &mut self.processes[process.index()];
         child.is_buried = true;
         if let Some(parent) = child.parent {
@@ -213,7 +216,24 @@ impl Room {
     pub(crate) fn is_dead(&self, shard: ShardId) -> bool {
         match self.shard(shard).process {
             Some(process) => self.processes[process.index()].status.is_some(),
-            None => self.machine(self.host_of(shard)).is_dead,
+            None => self.machine(self.host_of(shard)).condition.is_over(),
+        }
+    }
+
+    /// Whether a shard is that of a process whose tasks are gone.
+    pub(crate) fn is_buried(&self, shard: ShardId) -> bool {
+        let process = self.shard(shard).process;
+        process.is_some_and(|process| self.processes[process.index()].is_buried)
+    }
+
+    /// A crash ends all processes of a machine, and nobody is left who would be told.
+    pub(crate) fn lose_processes(&mut self, host: HostId) {
+        for index in 0..self.processes.len() {
+            if self.host_of(self.processes[index].shard) == host {
+                let process = &mut self.processes[index];
+                process.parent = None;
+                process.status.get_or_insert(ExitStatus::Signaled(SIGKILL));
+            }
         }
     }
 
@@ -224,7 +244,7 @@ impl Room {
                 let status = self.processes[process.index()].status;
                 matches!(status, Some(ExitStatus::Signaled(_)))
             }
-            None => self.machine(self.host_of(shard)).is_dead,
+            None => self.machine(self.host_of(shard)).condition.is_killed(),
         }
     }
 

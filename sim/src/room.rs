@@ -3,7 +3,7 @@
 //! It runs no program: it notes what the programs ask for, and lets events happen. Who runs when is the world's affair.
 //! `tokens` is what a program holds open, `net` what moves between programs.
 //!
-//! Invariant: nothing here looks at all hosts, all connections or all links for the sake of one event.
+//! Invariant: nothing here looks at all hosts, all connections or all links for the sake of one event, but for a crash.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
@@ -23,6 +23,7 @@ use crate::event::{Event, Events, HostId, ShardId};
 use crate::files::Files;
 use crate::jobs::{DueCall, DueSpawn, Jobs};
 use crate::net::{Connection, Letter, Link, Listener, Mailbox, MailboxId, Names};
+use crate::power::{Condition, Debris, LifeNumber};
 use crate::process::{Process, ProcessId};
 use crate::program::Programs;
 use crate::signals::HeldSignals;
@@ -65,8 +66,10 @@ pub(crate) struct Room {
     /// Directed links that are not as all others.
     pub(crate) links: BTreeMap<(HostId, HostId), Link>,
     pub(crate) directory: Directory,
-    /// Shards whose program was killed or has exited, and whose tasks are still to be dropped.
-    pub(crate) dying: VecDeque<ShardId>,
+    /// Lives of shards that have ended, and whose tasks are still to be dropped.
+    pub(crate) dying: VecDeque<(ShardId, LifeNumber)>,
+    /// What crashes left.
+    pub(crate) debris: Vec<Debris>,
     pub(crate) programs: Programs,
     /// All that were ever started.
     pub(crate) processes: Vec<Process>,
@@ -96,8 +99,9 @@ pub(crate) struct Machine {
     pub(crate) jobs: Jobs,
     pub(crate) held_signals: HeldSignals,
     pub(crate) date_error: DateError,
-    /// Killed by a signal.
-    pub(crate) is_dead: bool,
+    pub(crate) condition: Condition,
+    /// One of its tasks has asked for a crash, when its turn ends.
+    pub(crate) is_crashing: bool,
 }
 
 /// How wrong the date of a machine is.
@@ -122,8 +126,11 @@ pub(crate) struct ShardState {
     pub(crate) subscribers: Vec<Token>,
     /// What its polls take.
     pub(crate) spent: Spent,
-    /// It had a turn.
+    /// It had a turn, in this life.
     pub(crate) has_run: bool,
+    pub(crate) life: LifeNumber,
+    /// Lives before this one have no kernel any more.
+    pub(crate) cut: LifeNumber,
     is_queued: bool,
     alarm: Option<Instant>,
 }
@@ -154,6 +161,7 @@ impl Room {
             links: BTreeMap::new(),
             directory: Directory::default(),
             dying: VecDeque::new(),
+            debris: Vec::new(),
             programs: Programs::default(),
             processes: Vec::new(),
             machines: Vec::new(),
@@ -180,7 +188,8 @@ impl Room {
             jobs: Jobs::default(),
             held_signals: HeldSignals::default(),
             date_error: DateError::Ahead(Duration::ZERO),
-            is_dead: false,
+            condition: Condition::Up,
+            is_crashing: false,
         });
         self.add_named_shard(host, name.into())
     }
@@ -223,6 +232,8 @@ impl Room {
             subscribers: Vec::new(),
             spent: Spent::default(),
             has_run: false,
+            life: 0,
+            cut: 0,
             is_queued: false,
             alarm: None,
         });
@@ -248,6 +259,12 @@ impl Room {
     /// The machine of a shard.
     pub(crate) fn host_of(&self, shard: ShardId) -> HostId {
         self.shard(shard).host
+    }
+
+    /// The shards of a machine that live, those of child processes as well.
+    pub(crate) fn living_shards(&self, host: HostId) -> Vec<ShardId> {
+        let all = (0..self.shards.len()).map(ShardId::new);
+        all.filter(|shard| self.host_of(*shard) == host && !self.is_buried(*shard)).collect()
     }
 
     /// The shard that stands for a machine.
@@ -306,6 +323,7 @@ impl Room {
             }
         }
         for (_, Loose { host, socket }) in &self.loose {
+            let Some(socket) = socket else { continue };
             let what = self.describe(&Resource::Socket(*socket));
             leaks.push(format!("{}: kernel: detached {what}", self.machine(*host).name));
         }
@@ -317,9 +335,9 @@ impl Room {
 impl Room {
     /// A shard has, or may have, something to do now.
     pub(crate) fn wake(&mut self, shard: ShardId) {
-        let is_dead = self.is_dead(shard);
+        let is_still = self.is_still(shard);
         let state = self.shard_mut(shard);
-        if !state.is_queued && !is_dead {
+        if !state.is_queued && !is_still {
             state.is_queued = true;
             self.runnable.push_back(shard);
         }
@@ -336,8 +354,8 @@ impl Room {
             };
             let shard = self.runnable.swap_remove_front(index).expect("an index below the length");
             self.shard_mut(shard).is_queued = false;
-            // One may die while it is queued.
-            if !self.is_dead(shard) {
+            // One may die while it is queued, or pause.
+            if !self.is_still(shard) {
                 self.note(shard, Kind::Turn, 0, 0);
                 return Some(shard);
             }

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use mainspring_executor::driver::{Ready, Signal, Token};
 
 use crate::event::{HostId, ShardId};
+use crate::power::Condition;
 use crate::room::Room;
 use crate::tokens::{Handle, Resource};
 use crate::trace::Kind;
@@ -63,7 +64,16 @@ impl Room {
     /// Sends a signal to the program of a host. One that has not subscribed to it, or no longer, dies of it.
     pub(crate) fn signal(&mut self, host: HostId, signal: Signal) {
         self.note_host(host, Kind::Signal, signal as u64, 0);
-        if self.machine(host).is_dead {
+        match &mut self.machine_mut(host).condition {
+            Condition::Up => self.deliver_signal(host, signal),
+            Condition::Paused(signals) => signals.push(signal),
+            Condition::Killed | Condition::Rising | Condition::Off => {}
+        }
+    }
+
+    /// A program that is there, and goes on, is told of a signal or dies of it. It may have died of the last.
+    pub(crate) fn deliver_signal(&mut self, host: HostId, signal: Signal) {
+        if self.machine(host).condition.is_over() {
             return;
         }
         let shards = self.machine(host).shards.clone();
@@ -132,10 +142,10 @@ impl Room {
 
     fn die(&mut self, host: HostId) {
         self.note_host(host, Kind::Death, 0, 0);
-        self.machine_mut(host).is_dead = true;
+        self.machine_mut(host).condition = Condition::Killed;
         for shard in self.machine(host).shards.clone() {
             self.set_alarm(shard, None);
-            self.dying.push_back(shard);
+            self.end_life(shard);
         }
     }
 }

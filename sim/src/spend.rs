@@ -61,6 +61,14 @@ pub(crate) fn during_turn<R>(
     body()
 }
 
+/// The shard of a room whose turn it is.
+pub(crate) fn in_turn(room: &Rc<RefCell<Room>>) -> Option<ShardId> {
+    TURN.with_borrow(|turn| {
+        let of_room = turn.as_ref().filter(|(other, _)| Rc::ptr_eq(other, room));
+        of_room.map(|(_, shard)| *shard)
+    })
+}
+
 /// What the polls of a shard have taken.
 #[derive(Debug, Default)]
 pub(crate) struct Spent {

@@ -74,6 +74,11 @@ pub(crate) enum Kind {
     AnswerLost,
     Resend,
     Repeat,
+    Crash,
+    Restart,
+    Pause,
+    Resume,
+    Unheard,
 }
 
 impl Kind {
@@ -141,6 +146,11 @@ impl Kind {
             Self::AnswerLost => ("ACK or RST lost", Shape::Connection("retry")),
             Self::Resend => ("segment sent again", Shape::Connection("retry")),
             Self::Repeat => ("segment repeated", Shape::Connection("retry")),
+            Self::Crash => ("crashes, changes of files lost", Shape::Number),
+            Self::Restart => ("restarts", Shape::Nothing),
+            Self::Pause => ("pauses", Shape::Nothing),
+            Self::Resume => ("resumes", Shape::Nothing),
+            Self::Unheard => ("packet finds the machine off", Shape::Connection("count")),
         }
     }
 }

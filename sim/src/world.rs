@@ -16,19 +16,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mainspring_executor::driver::{Driver, Instant};
-use mainspring_executor::{JoinError, Shard, Turn};
+use mainspring_executor::{JoinError, Turn};
 
 use crate::choice::{Label, Span};
 use crate::config::WorldConfig;
-use crate::driver::{SimDriver, Unparked};
+use crate::driver::Unparked;
 use crate::event::{Event, ShardId};
 use crate::failure::{Alive, Failure, FailureKind, Report};
 use crate::host::{Foreground, Host};
 use crate::jobs::{DueCall, DueSpawn};
 use crate::net::{Line, Link};
+use crate::power::LifeNumber;
 use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
 use crate::room::{Room, Step};
+use crate::seat::{Seat, Seats, Wrap};
 use crate::source::Source;
 use crate::spend::during_turn;
 
@@ -78,17 +80,17 @@ impl World {
     }
 
     /// Adds a host whose program sees its machine through another driver: one that records, checks or meddles, and
-    /// passes on to the one that `wrap` is given.
+    /// passes on to the one that `wrap` is given. It is asked once more after each [`Host::restart`].
     ///
     /// # Panics
     /// As [`World::host`].
     pub fn host_with(
         &self,
         name: &str,
-        wrap: impl FnOnce(Rc<dyn Driver>) -> Rc<dyn Driver>,
+        wrap: impl Fn(Rc<dyn Driver>) -> Rc<dyn Driver> + 'static,
     ) -> Host {
         let shard = self.room.borrow_mut().add_machine(name);
-        self.start(shard, wrap)
+        self.start(shard, &Seats::default(), Box::new(wrap))
     }
 
     /// Adds a shard to the machine of `host`, as one more thread of the same program has it: its driver, tokens and
@@ -108,16 +110,17 @@ impl World {
     pub fn add_shard_with(
         &self,
         host: &Host,
-        wrap: impl FnOnce(Rc<dyn Driver>) -> Rc<dyn Driver>,
+        wrap: impl Fn(Rc<dyn Driver>) -> Rc<dyn Driver> + 'static,
     ) -> Host {
         let shard = self.room.borrow_mut().add_shard(host.id);
-        self.start(shard, wrap)
+        self.start(shard, &host.seats, Box::new(wrap))
     }
 
-    fn start(&self, id: ShardId, wrap: impl FnOnce(Rc<dyn Driver>) -> Rc<dyn Driver>) -> Host {
-        let driver = Rc::new(SimDriver::new(&self.room, id, &self.unparked));
-        let shard = Shard::new(wrap(Rc::clone(&driver) as Rc<_>));
-        let host = Host::new(id, driver, shard, &self.room, &self.foreground);
+    /// Begins the first life of a shard.
+    fn start(&self, id: ShardId, seats: &Seats, wrap: Box<Wrap>) -> Host {
+        let seat = Rc::new(Seat::new(id, &self.room, &self.unparked, wrap));
+        seats.borrow_mut().push(Rc::clone(&seat));
+        let host = Host::new(seat, Rc::clone(seats), &self.room, &self.foreground);
         self.hosts.borrow_mut().push(host.clone());
         host
     }
@@ -264,7 +267,7 @@ impl World {
     pub fn leaks(&self) -> Vec<String> {
         let mut leaks = Vec::new();
         for host in &*self.hosts.borrow() {
-            let ledger = host.shard.ledger().to_string();
+            let ledger = host.seat.shard().ledger().to_string();
             leaks.extend(ledger.lines().map(|line| format!("{}: {line}", host.name())));
         }
         leaks.extend(self.room.borrow().leaks());
@@ -275,9 +278,10 @@ impl World {
         self.hosts.borrow()[id.index()].clone()
     }
 
-    /// Whether the program of a shard was killed, or has exited.
-    fn is_dead(&self, shard: ShardId) -> bool {
-        self.room.borrow().is_dead(shard)
+    /// Whether the program that a task was of was killed, or has exited, or went with its machine.
+    fn is_dead(&self, shard: ShardId, life: LifeNumber) -> bool {
+        let room = self.room.borrow();
+        room.is_dead(shard) || life < room.shard(shard).life
     }
 
     /// Before a run: what was spawned outside of it has announced nothing.
@@ -286,7 +290,9 @@ impl World {
         let room = &mut *self.room.borrow_mut();
         let mut any = false;
         for host in &*hosts {
-            if host.shard.next_wake() == Some(Instant::START) {
+            // What a program has to do that stands still is nothing to come.
+            let is_still = room.is_still(host.shard_id);
+            if !is_still && host.seat.shard().next_wake() == Some(Instant::START) {
                 room.wake(host.shard_id);
                 any = true;
             }
@@ -294,12 +300,14 @@ impl World {
         any
     }
 
-    /// Drops the tasks of the programs that signals killed, and of those that have exited.
+    /// Drops the tasks of the programs that signals killed, of those that have exited, and of those whose machine crashed.
     fn bury(&self) -> Result<(), Failure> {
         loop {
+            let debris = core::mem::take(&mut self.room.borrow_mut().debris);
+            drop(debris);
             let next = self.room.borrow_mut().dying.pop_front();
-            let Some(shard) = next else { return Ok(()) };
-            self.host_of(shard).shard.shutdown();
+            let Some((shard, life)) = next else { return Ok(()) };
+            self.host_of(shard).seat.bury(life);
             self.room.borrow_mut().shard_buried(shard);
             self.harvest()?;
         }
@@ -308,11 +316,12 @@ impl World {
     /// Gives a shard its turn.
     fn turn(&self, id: ShardId) -> Result<(), Failure> {
         self.count_event()?;
-        let shard = self.hosts.borrow()[id.index()].shard.clone();
+        let shard = self.hosts.borrow()[id.index()].seat.shard();
         let started = self.now();
         if let Err(error) = during_turn(&self.room, id, || shard.turn(Turn::Poll)) {
             return Err(self.failure(FailureKind::Shard, format!("{error}\n")));
         }
+        self.room.borrow_mut().crash_if_asked(id);
         self.room.borrow_mut().turn_ended(id, shard.next_wake());
         self.harvest()?;
         // Its tasks spent time, in which other things became due.
@@ -326,9 +335,7 @@ impl World {
             let Some(task) = ended else { return Ok(()) };
             let kind = match task.result {
                 Ok(()) => continue,
-                Err(JoinError::Cancelled) if self.is_dead(task.shard) => {
-                    continue;
-                }
+                Err(JoinError::Cancelled) if self.is_dead(task.shard, task.life) => continue,
                 Err(JoinError::Cancelled) => FailureKind::Cancelled,
                 Err(JoinError::Panicked(_)) => FailureKind::Panic,
             };
@@ -398,7 +405,7 @@ impl World {
         let starting = self.room.borrow_mut().start_process(due.handle.shard, spawn);
         let started = starting.map(|starting| {
             let Starting { started, shard, program, setting, pipes } = starting;
-            let host = self.start(shard, |driver| driver);
+            let host = self.start(shard, &Seats::default(), Box::new(|driver| driver));
             let ending = Ending::new(&self.room, started.process());
             let number = started.number();
             // Detached: nobody joins it, and its end is told by `ending`.
@@ -426,7 +433,8 @@ impl World {
         let room = self.room.borrow();
         let hosts = self.hosts.borrow();
         let is_killed = |host: &&Host| {
-            room.machine(host.id).is_dead && room.first_shard(host.id) == host.shard_id
+            room.machine(host.id).condition.is_killed()
+                && room.first_shard(host.id) == host.shard_id
         };
         let killed = hosts.iter().filter(is_killed);
         Report {
@@ -444,10 +452,12 @@ impl World {
         for (shard, task) in self.foreground.borrow().list() {
             alive.add_foreground(self.host_of(shard).name(), task);
         }
+        let paused = self.room.borrow().paused();
+        let paused: String = paused.iter().map(|name| format!("{name} is paused\n")).collect();
         for host in &*self.hosts.borrow() {
-            alive.add_shard(host.name(), &host.shard.dump(), kind);
+            alive.add_shard(host.name(), &host.seat.shard().dump(), kind);
         }
-        self.failure(kind, alive.text())
+        self.failure(kind, paused + &alive.text())
     }
 
     fn failure(&self, kind: FailureKind, mut details: String) -> Failure {
@@ -484,8 +494,11 @@ impl core::fmt::Debug for World {
 impl Drop for World {
     /// Tasks may hold hosts, and hosts hold tasks: someone has to end that.
     fn drop(&mut self) {
-        for host in &*self.hosts.borrow() {
-            host.shard.shutdown();
+        let hosts = self.hosts.take();
+        for host in &hosts {
+            host.seat.bury_all();
         }
+        let debris = core::mem::take(&mut self.room.borrow_mut().debris);
+        drop(debris);
     }
 }

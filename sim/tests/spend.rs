@@ -29,7 +29,7 @@ fn stalls(host: &Host) -> u64 {
 fn time_moves_and_the_turn_does_not_see_it() {
     let world = World::new(1, WorldConfig::calm());
     let host = world.host("slow");
-    let driver = Rc::clone(host.driver());
+    let driver = host.driver();
     host.run(async move {
         let before = now();
         spend(SECOND);

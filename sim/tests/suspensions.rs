@@ -77,7 +77,7 @@ fn play(seed: u64, config: &WorldConfig, make: &impl Fn(&World) -> Scene, cut: C
         panic!("{failure}");
     }
     assert_eq!(world.leaks(), Vec::<String>::new());
-    let driver = Rc::downgrade(host.driver());
+    let driver = Rc::downgrade(&host.driver());
     drop((host, world));
     check(fate.has_ended());
     assert_eq!(driver.strong_count(), 0, "a record of a wait holds the shard");

@@ -11,7 +11,7 @@
 //! Invariant: what is queued is bounded by bytes, counting for each datagram more than it holds, so that empty ones are
 //! bounded, too.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -75,6 +75,8 @@ enum Message {
     Datagram(Rc<[u8]>),
     /// ICMP: nobody is at `from`.
     Unreachable,
+    /// Was on its way from a machine to itself when that crashed.
+    Lost,
 }
 
 impl Message {
@@ -82,7 +84,7 @@ impl Message {
     fn length(&self) -> u64 {
         match self {
             Self::Datagram(bytes) => bytes.len() as u64,
-            Self::Unreachable => 0,
+            Self::Unreachable | Self::Lost => 0,
         }
     }
 }
@@ -355,8 +357,27 @@ impl Room {
             self.make_room(letter.sender, letter.charge());
         }
         match &letter.message {
-            Message::Datagram(bytes) => self.datagram_arrived(&letter, bytes),
-            Message::Unreachable => self.unreachable_arrived(&letter),
+            Message::Datagram(bytes) if !self.is_off(letter.host) => {
+                self.datagram_arrived(&letter, bytes);
+            }
+            Message::Unreachable if !self.is_off(letter.host) => self.unreachable_arrived(&letter),
+            Message::Datagram(_) | Message::Unreachable | Message::Lost => {
+                let Letter { host, serial, to, .. } = letter;
+                self.note_host(host, Kind::DatagramLost, serial, u64::from(to.port()));
+            }
+        }
+    }
+
+    /// A crash takes the sockets of a machine, and what is under way from it to itself.
+    pub(super) fn lose_mailboxes(&mut self, host: HostId) {
+        self.mailboxes.retain(|_, mailbox| mailbox.host != host);
+        let machine = self.machine(host);
+        let own: [IpAddr; 2] = [machine.ip.into(), machine.ip_v6.into()];
+        for (_, letter) in &mut self.letters {
+            let source = letter.from.ip();
+            if letter.host == host && (source.is_loopback() || own.contains(&source)) {
+                letter.message = Message::Lost;
+            }
         }
     }
 
@@ -428,7 +449,7 @@ impl Letter {
     fn charge(&self) -> usize {
         match &self.message {
             Message::Datagram(bytes) => bytes.len() + OVERHEAD_BYTES,
-            Message::Unreachable => 0,
+            Message::Unreachable | Message::Lost => 0,
         }
     }
 }

@@ -252,6 +252,14 @@ impl Room {
         let end = self.connection(id).end(Side::Server);
         let host = end.host.expect("a SYN arrives at a host");
         let address = end.address.ip().expect("a SYN is for an IP address");
+        let is_ghost = end.state == State::Ghost;
+        if is_ghost || self.is_off(host) {
+            self.popped(id, Side::Server, Kind::Unheard, u64::from(address.port()));
+            if !is_ghost {
+                self.await_syn_timer(id);
+            }
+            return id;
+        }
         self.popped(id, Side::Server, Kind::Syn, u64::from(address.port()));
         let Some(listener) = self.choose_listener(host, address) else {
             match self.arrival(id, Side::Server, 0) {
@@ -296,6 +304,10 @@ impl Room {
     }
 
     pub(super) fn syn_ack_arrived(&mut self, id: ConnectionId) -> ConnectionId {
+        if self.connection(id).end(Side::Client).state == State::Ghost {
+            self.ghost_hears(id, Side::Client, Kind::SynAck, 0);
+            return id;
+        }
         self.popped(id, Side::Client, Kind::SynAck, 0);
         let end = self.connection(id).end_mut(Side::Client);
         assert!(end.state == State::Connecting, "a handshake is answered once");

@@ -2,11 +2,12 @@
 //! where it arrives. It never looks at the bytes.
 //!
 //! `pipe` is one direction of a connection, `socket` what a shard may do with an end, `listener` how connections come to
-//! be, `unix` how those of one machine do; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
+//! be, `unix` how those of one machine do; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
 mod datagrams;
+mod ghosts;
 mod listener;
 mod names;
 mod pipe;
@@ -100,7 +101,7 @@ impl Connection {
     /// The edges that tell the end at `side` that the other has ended.
     fn ended(&self, side: Side) -> Ready {
         match self.end(side).state {
-            State::Over => broken(),
+            State::Over | State::Ghost => broken(),
             _ if self.pipes[side.other() as usize].is_fin_arrived() => finished(),
             _ => Ready::NONE,
         }
@@ -146,6 +147,14 @@ enum State {
     Established,
     /// Nothing any more: it was reset from here or from there, or never came to be.
     Over,
+    /// Nothing: its machine has crashed, and nobody there knows of it. See `ghosts`.
+    Ghost,
+}
+
+impl State {
+    const fn is_over(self) -> bool {
+        matches!(self, Self::Over | Self::Ghost)
+    }
 }
 
 impl Room {
@@ -240,6 +249,12 @@ impl Room {
     fn flight_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
         let receiver = sender.other();
         let connection = self.connection(id);
+        if connection.end(receiver).state == State::Ghost {
+            let arrival = connection.outgoing(sender).land_unheard();
+            let kind = if arrival.has_fin { Kind::Fin } else { Kind::Bytes };
+            self.ghost_hears(id, receiver, kind, arrival.count);
+            return id;
+        }
         let arrival = connection.outgoing(sender).land();
         let family = connection.family;
         let end = connection.end(receiver);
@@ -289,7 +304,7 @@ impl Room {
     fn ack_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
         self.popped(id, sender, Kind::Ack, 0);
         self.connection(id).outgoing(sender).ack_event = false;
-        if self.connection(id).end(sender).state == State::Over {
+        if self.connection(id).end(sender).state.is_over() {
             return id;
         }
         self.settle(id, sender);
@@ -331,7 +346,7 @@ impl Room {
         self.popped(id, receiver, Kind::Reset, 0);
         let connection = self.connection(id);
         assert!(connection.outgoing(sender).is_landed(), "a reset overtakes nothing");
-        if connection.end(receiver).state == State::Over {
+        if connection.end(receiver).state.is_over() {
             return id;
         }
         // Linux: after the peer's FIN, a reset means that nobody hears us; before it, that we miss something.
@@ -363,7 +378,7 @@ impl Room {
             return;
         }
         let is_done = |side: Side| {
-            connection.end(side).state == State::Over || !connection.pipes[side as usize].has_work()
+            connection.end(side).state.is_over() || !connection.pipes[side as usize].has_work()
         };
         assert!(
             is_done(Side::Client) && is_done(Side::Server),

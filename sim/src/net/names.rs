@@ -23,3 +23,17 @@ pub(crate) struct Names {
     /// The paths of Unix sockets; `None` where the listener is gone and its path was left behind.
     pub(super) paths: BTreeMap<PathBuf, Option<ListenerId>>,
 }
+
+impl Names {
+    /// The machine crashes: all ports are free, and the paths are files on its disk, so they stay.
+    pub(super) fn lose(&mut self) {
+        self.listeners.clear();
+        self.mailboxes.clear();
+        self.tcp_ports.give_all_back();
+        self.udp_ports.give_all_back();
+        self.last_loopback_arrival = Instant::START;
+        for listener in self.paths.values_mut() {
+            *listener = None;
+        }
+    }
+}

@@ -184,6 +184,13 @@ impl Pipe {
         self.write_refused || self.written > self.acked
     }
 
+    /// Whether the sender waits for what will never come, where the receiver acknowledges nothing any more but what it has:
+    /// for bytes, or the FIN.
+    pub(crate) fn waits_for_nobody(&self) -> bool {
+        let heard = self.acks.back().map_or(self.acked, |ack| ack.acked);
+        self.written > heard || self.fin == Fin::Sent && self.flights.is_empty()
+    }
+
     /// Bytes that the window lets go now; `None` where there is nothing to send, not even a FIN, or something that got lost
     /// goes first.
     pub(crate) fn sendable(&self) -> Option<u64> {
@@ -291,6 +298,14 @@ impl Pipe {
         }
         self.check();
         Arrival { count, has_fin: flight.has_fin }
+    }
+
+    /// The first flight lands where nobody knows of the connection: a FIN in it is as good as not sent.
+    pub(crate) fn land_unheard(&mut self) -> Arrival {
+        let fin = self.fin;
+        let arrival = self.land();
+        self.fin = fin;
+        arrival
     }
 
     /// Reads into `buffer`, which is no longer than what is readable.

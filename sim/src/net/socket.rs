@@ -59,7 +59,7 @@ impl Room {
         let outcome = match end.state {
             State::Connecting => Err(ErrorKind::WouldBlock),
             State::Established => Ok(()),
-            State::Over => Err(end.error.take().unwrap_or(ErrorKind::NotConnected)),
+            State::Over | State::Ghost => Err(end.error.take().unwrap_or(ErrorKind::NotConnected)),
         };
         self.note(shard, Kind::ConnectOutcome, socket.to_bits(), u64::from(outcome.is_err()));
         outcome.map_err(io::Error::from)
@@ -118,8 +118,8 @@ impl Room {
         }
         let end = connection.end_mut(side);
         match (end.state, end.error.take()) {
-            (State::Over, Some(error)) => Err(error),
-            (State::Over, None) => Ok(fin),
+            (State::Over | State::Ghost, Some(error)) => Err(error),
+            (State::Over | State::Ghost, None) => Ok(fin),
             (State::Connecting | State::Established, error) => {
                 assert!(error.is_none(), "an error ends the connection");
                 Err(ErrorKind::WouldBlock)
@@ -230,7 +230,7 @@ impl Room {
         match connection.end(side).state {
             // The SYN is out, or its timer runs: whoever comes back with an answer finds nobody.
             State::Connecting => {}
-            State::Over => connection.incoming(side).discard(),
+            State::Over | State::Ghost => connection.incoming(side).discard(),
             State::Established if is_reset => self.send_reset(id, side),
             State::Established => {
                 connection.outgoing(side).queue_fin();
@@ -301,9 +301,11 @@ impl Connection {
             (State::Established, _) if has_ended => Err(ErrorKind::BrokenPipe),
             (State::Established, Family::Unix) if is_peer_gone => Err(ErrorKind::BrokenPipe),
             (State::Established, _) => Ok(()),
-            (State::Over, Family::Tcp) => Err(end.error.take().unwrap_or(ErrorKind::BrokenPipe)),
+            (State::Over | State::Ghost, Family::Tcp) => {
+                Err(end.error.take().unwrap_or(ErrorKind::BrokenPipe))
+            }
             // What broke it is told to who reads.
-            (State::Over, Family::Unix) => Err(ErrorKind::BrokenPipe),
+            (State::Over | State::Ghost, Family::Unix) => Err(ErrorKind::BrokenPipe),
         }
     }
 

@@ -66,7 +66,7 @@ impl Room {
         let machine = self.machine_mut(host);
         let owner = machine.sockets.paths.get_mut(&place).expect("a listener is at its path");
         assert_eq!(*owner, Some(id), "nobody takes a path that is taken");
-        if machine.is_dead {
+        if machine.condition.is_killed() {
             *owner = None;
         } else {
             machine.sockets.paths.remove(&place);

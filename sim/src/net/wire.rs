@@ -181,7 +181,7 @@ impl Room {
         resend.is_armed = false;
         let count = resend.count;
         self.popped(id, side, Kind::Resend, u64::from(count));
-        if self.connection(id).end(side).state == State::Over {
+        if self.connection(id).end(side).state.is_over() {
             return id;
         }
         if count > self.config.retransmission_count {
@@ -205,8 +205,15 @@ impl Room {
     /// Makes the event at which `sender` says again what was not answered, if it waits for an answer that got lost.
     pub(super) fn arm_answer(&mut self, id: ConnectionId, sender: Side) {
         let now = self.now;
+        let connection = self.connection(id);
+        let is_haunted = connection.ends.iter().any(|end| end.state == State::Ghost);
+        let is_waiting = match is_haunted {
+            // What is on the wire tells when it lands.
+            true => connection.outgoing(sender).is_landed() && self.waits_for_ghost(id, sender),
+            false => connection.outgoing(sender).is_unacknowledged(),
+        };
         let pipe = self.connection(id).outgoing(sender);
-        if pipe.is_answer_owed && !pipe.answer.is_armed && pipe.is_unacknowledged() {
+        if pipe.is_answer_owed && !pipe.answer.is_armed && is_waiting {
             pipe.answer.is_armed = true;
             let at = now + timeout(pipe.answer.count);
             self.push(at, id, Event::Answer(id, sender));
@@ -223,15 +230,21 @@ impl Room {
         let count = answer.count;
         self.popped(id, sender, Kind::Repeat, u64::from(count));
         let connection = self.connection(id);
-        if connection.end(sender).state == State::Over
-            || !connection.outgoing(sender).is_answer_owed
-        {
+        if connection.end(sender).state.is_over() || !connection.outgoing(sender).is_answer_owed {
+            return id;
+        }
+        let is_for_ghost = connection.end(receiver).state == State::Ghost;
+        if is_for_ghost && !self.waits_for_ghost(id, sender) {
+            // What the machine had said before it crashed has come meanwhile.
+            self.connection(id).outgoing(sender).answer.count = 0;
             return id;
         }
         if count > self.config.retransmission_count {
             self.expire(id, sender);
-        } else if self.is_lost(id, sender) {
+        } else if self.is_lost(id, sender) || self.is_unheard(id, receiver) {
             self.arm_answer(id, sender);
+        } else if is_for_ghost {
+            self.disown(id, receiver);
         } else if self.connection(id).end(receiver).state == State::Over {
             self.send_reset(id, receiver);
         } else {

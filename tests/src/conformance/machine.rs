@@ -319,7 +319,8 @@ fn on_host(case: Case, machine: Machine, setup: &Setup, is_meddling: bool) -> Re
         witnesses.borrow_mut().push(Rc::clone(&witness));
         witness as Rc<dyn Driver>
     };
-    let host = world.host_with("host", |driver| wrap(driver, &witnesses));
+    let watched = Rc::clone(&witnesses);
+    let host = world.host_with("host", move |driver| wrap(driver, &watched));
     for (path, bytes) in FILES {
         host.add_file(SIMULATED_FILES, path, bytes);
     }
@@ -335,7 +336,8 @@ fn on_host(case: Case, machine: Machine, setup: &Setup, is_meddling: bool) -> Re
         has_children: Rc::new(move || !parent.processes().is_empty()),
         elsewhere: Rc::new(move |errand| {
             let world = room.upgrade().expect("a case runs in a world");
-            let shard = world.add_shard_with(&first, |driver| wrap(driver, &watched));
+            let watched = Rc::clone(&watched);
+            let shard = world.add_shard_with(&first, move |driver| wrap(driver, &watched));
             shard.run(async move { errand().await });
         }),
     }));

@@ -48,7 +48,7 @@ impl Real {
     pub(super) fn new() -> Self {
         let world = World::new(0, WorldConfig::calm());
         let host = world.host("fuzz");
-        let shard = host.shard().clone();
+        let shard = host.shard();
         let scopes = shard.enter(|| (0..SCOPES).map(|_| Rc::new(Scope::new())).collect());
         let shared = Shared {
             tasks: RefCell::default(),
