@@ -14,6 +14,7 @@ use mainspring_executor::driver::{
     Readiness, Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 
+use crate::calls::Call;
 use crate::event::ShardId;
 use crate::power::LifeNumber;
 use crate::room::Room;
@@ -51,6 +52,16 @@ impl SimDriver {
             true => Ok(room),
             false => Err(ErrorKind::NetworkDown.into()),
         }
+    }
+
+    /// The kernel, for a call of the program.
+    ///
+    /// # Errors
+    /// As [`SimDriver::kernel`], and where this call is to fail.
+    fn call(&self, call: Call) -> io::Result<RefMut<'_, Room>> {
+        let mut room = self.kernel()?;
+        room.call(self.shard, call)?;
+        Ok(room)
     }
 
     fn end(&self, token: Token, is_abort: bool) {
@@ -115,44 +126,44 @@ impl Driver for SimDriver {
     }
 
     fn listen(&self, address: &Address, options: ListenOptions) -> io::Result<Token> {
-        self.kernel()?.listen(self.shard, address, options)
+        self.call(Call::Listen)?.listen(self.shard, address, options)
     }
 
     fn accept(&self, listener: Token) -> io::Result<(Token, Address)> {
-        self.kernel()?.accept(self.shard, listener)
+        self.call(Call::Accept)?.accept(self.shard, listener)
     }
 
     fn connect(&self, address: &Address) -> io::Result<Token> {
-        self.kernel()?.connect(self.shard, address)
+        self.call(Call::Connect)?.connect(self.shard, address)
     }
 
     fn connect_outcome(&self, socket: Token) -> io::Result<()> {
-        self.kernel()?.connect_outcome(self.shard, socket)
+        self.call(Call::ConnectOutcome)?.connect_outcome(self.shard, socket)
     }
 
     fn stream_pair(&self) -> io::Result<(Token, Token)> {
-        self.kernel()?.stream_pair(self.shard)
+        self.call(Call::StreamPair)?.stream_pair(self.shard)
     }
 
     fn read(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Transfer> {
-        self.kernel()?.read(self.shard, socket, buffer)
+        self.call(Call::Read)?.read(self.shard, socket, buffer)
     }
 
     fn write(&self, socket: Token, buffers: &[IoSlice<'_>]) -> io::Result<Transfer> {
-        self.kernel()?.write(self.shard, socket, buffers)
+        self.call(Call::Write)?.write(self.shard, socket, buffers)
     }
 
     fn shutdown_write(&self, socket: Token) -> io::Result<()> {
-        self.kernel()?.shutdown_write(self.shard, socket)
+        self.call(Call::ShutdownWrite)?.shutdown_write(self.shard, socket)
     }
 
     fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()> {
-        self.kernel()?.set_nodelay(self.shard, socket, is_on);
+        self.call(Call::SetNodelay)?.set_nodelay(self.shard, socket, is_on);
         Ok(())
     }
 
     fn local_addr(&self, socket: Token) -> io::Result<Address> {
-        let room = self.kernel()?;
+        let room = self.call(Call::LocalAddr)?;
         match room.resource(self.shard, socket) {
             Resource::Socket(socket) => Ok(room.socket_address(*socket)),
             other => panic!("{socket:?} has no address, for it is a {}", other.name()),
@@ -160,19 +171,19 @@ impl Driver for SimDriver {
     }
 
     fn bind_datagram(&self, address: SocketAddr) -> io::Result<Token> {
-        self.kernel()?.bind_datagram(self.shard, address)
+        self.call(Call::BindDatagram)?.bind_datagram(self.shard, address)
     }
 
     fn connect_datagram(&self, socket: Token, peer: SocketAddr) -> io::Result<()> {
-        self.kernel()?.connect_datagram(self.shard, socket, peer)
+        self.call(Call::ConnectDatagram)?.connect_datagram(self.shard, socket, peer)
     }
 
     fn receive_from(&self, socket: Token, buffer: &mut [u8]) -> io::Result<Received> {
-        self.kernel()?.receive_from(self.shard, socket, buffer)
+        self.call(Call::ReceiveFrom)?.receive_from(self.shard, socket, buffer)
     }
 
     fn send_to(&self, socket: Token, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<()> {
-        self.kernel()?.send_to(self.shard, socket, datagram, to)
+        self.call(Call::SendTo)?.send_to(self.shard, socket, datagram, to)
     }
 
     fn close(&self, token: Token) {
@@ -184,15 +195,18 @@ impl Driver for SimDriver {
     }
 
     fn detach(&self, socket: Token) -> io::Result<Detached> {
-        Ok(self.kernel()?.detach(self.shard, socket))
+        // What cannot be let go, or be watched, is closed.
+        let fails = self.call(Call::Detach).err();
+        let detached = self.kernel()?.detach(self.shard, socket);
+        fails.map_or(Ok(detached), Err)
     }
 
     fn adopt(&self, socket: Detached) -> io::Result<Token> {
-        self.kernel()?.adopt(self.shard, socket)
+        self.call(Call::Adopt)?.adopt(self.shard, socket)
     }
 
     fn subscribe_signals(&self, signals: &[Signal]) -> io::Result<Token> {
-        self.kernel()?.subscribe_signals(self.shard, signals)
+        self.call(Call::SubscribeSignals)?.subscribe_signals(self.shard, signals)
     }
 
     fn next_signal(&self, signals: Token) -> io::Result<Signal> {
@@ -200,7 +214,7 @@ impl Driver for SimDriver {
     }
 
     fn submit(&self, job: Job) -> Result<Token, Refused> {
-        match self.kernel() {
+        match self.call(Call::Submit) {
             Ok(mut room) => room.submit(self.shard, job),
             Err(error) => Err(Refused { job, error }),
         }
@@ -211,11 +225,11 @@ impl Driver for SimDriver {
     }
 
     fn process_exit(&self, process: Token) -> io::Result<ExitStatus> {
-        self.kernel()?.process_exit(self.shard, process)
+        self.call(Call::ProcessExit)?.process_exit(self.shard, process)
     }
 
     fn signal_process(&self, process: Token, signal: Option<Signal>) -> io::Result<()> {
-        self.kernel()?.signal_process(self.shard, process, signal);
+        self.call(Call::SignalProcess)?.signal_process(self.shard, process, signal);
         Ok(())
     }
 }

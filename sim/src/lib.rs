@@ -36,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+mod calls;
 mod choice;
 mod config;
 mod detached;
@@ -43,6 +44,7 @@ mod directory;
 mod disk;
 mod driver;
 mod event;
+mod everywhere;
 mod failure;
 mod files;
 mod host;
@@ -69,10 +71,12 @@ mod tape;
 mod tokens;
 mod trace;
 mod tree;
+mod victim;
 mod world;
 
 pub use config::{Order, WorldConfig};
 pub use driver::SimDriver;
+pub use everywhere::{Everywhere, SweepFailure, Swept};
 pub use failure::{Failure, FailureKind, Report};
 pub use host::Host;
 pub use minimise::{Minimised, minimise};
@@ -83,4 +87,5 @@ pub use source::Source;
 pub use spend::spend;
 pub use tape::{Tape, TapeError};
 pub use trace::{Divergence, first_divergence};
+pub use victim::{Victim, Victims};
 pub use world::World;

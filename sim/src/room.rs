@@ -15,6 +15,7 @@ use mainspring_executor::driver::{Instant, Token};
 use mainspring_executor::token_table::TokenTable;
 use slab::Slab;
 
+use crate::calls::Calls;
 use crate::choice::{Choices, Label, Span};
 use crate::config::{Order, WorldConfig};
 use crate::detached::{Abandoned, Loose};
@@ -71,6 +72,8 @@ pub(crate) struct Room {
     /// What crashes left.
     pub(crate) debris: Vec<Debris>,
     pub(crate) programs: Programs,
+    /// Of one machine, where somebody counts them.
+    pub(crate) calls: Option<Calls>,
     /// All that were ever started.
     pub(crate) processes: Vec<Process>,
     machines: Vec<Machine>,
@@ -163,6 +166,7 @@ impl Room {
             dying: VecDeque::new(),
             debris: Vec::new(),
             programs: Programs::default(),
+            calls: None,
             processes: Vec::new(),
             machines: Vec::new(),
             shards: Vec::new(),

@@ -27,6 +27,11 @@ const SPURIOUS_DELAY: Duration = Duration::from_millis(1);
 /// What `EMFILE` is on Linux: `io::ErrorKind` has no name for it.
 const EMFILE: i32 = 24;
 
+/// That a program has as many descriptors as it may.
+pub(crate) fn out_of_tokens() -> io::Error {
+    io::Error::from_raw_os_error(EMFILE)
+}
+
 /// A token of a certain shard: whom to tell of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Handle {
@@ -95,7 +100,7 @@ impl Room {
     pub(crate) fn check_token_limit(&self, shard: ShardId, count: usize) -> io::Result<()> {
         match self.descriptors(shard) + count <= self.config.tokens_max {
             true => Ok(()),
-            false => Err(io::Error::from_raw_os_error(EMFILE)),
+            false => Err(out_of_tokens()),
         }
     }
 

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use mainspring_executor::driver::{Driver, Instant};
 use mainspring_executor::{JoinError, Turn};
 
+use crate::calls::{Call, Calls, Error};
 use crate::choice::{Label, Span};
 use crate::config::WorldConfig;
 use crate::driver::Unparked;
@@ -33,6 +34,7 @@ use crate::room::{Room, Step};
 use crate::seat::{Seat, Seats, Wrap};
 use crate::source::Source;
 use crate::spend::during_turn;
+use crate::victim::Victims;
 
 /// So many events before a failure are told with it, where they are recorded.
 const LAST_EVENTS: usize = 100;
@@ -49,6 +51,7 @@ pub struct World {
     hosts: RefCell<Vec<Host>>,
     foreground: Rc<RefCell<Foreground>>,
     unparked: Arc<Unparked>,
+    victims: Victims,
     hooks: RefCell<Vec<Option<Hook>>>,
     event_count: core::cell::Cell<u64>,
 }
@@ -65,6 +68,7 @@ impl World {
             hosts: RefCell::default(),
             foreground: Rc::default(),
             unparked: Arc::default(),
+            victims: Victims::default(),
             hooks: RefCell::default(),
             event_count: core::cell::Cell::new(0),
         }
@@ -123,6 +127,28 @@ impl World {
         let host = Host::new(seat, Rc::clone(seats), &self.room, &self.foreground);
         self.hosts.borrow_mut().push(host.clone());
         host
+    }
+
+    /// The host of that name, if there is one.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Host> {
+        self.hosts.borrow().iter().find(|host| host.name() == name).cloned()
+    }
+
+    /// What makes futures of this run into victims, which [`Everywhere`](crate::Everywhere) drops.
+    #[must_use]
+    pub fn victims(&self) -> Victims {
+        self.victims.clone()
+    }
+
+    /// Counts the calls of the programs of a host from now on, and lets one of them fail.
+    pub(crate) fn count_calls(&self, host: &Host, fails: Option<(usize, Error)>) {
+        self.room.borrow_mut().calls = Some(Calls::of(host.id, fails));
+    }
+
+    /// The calls that were counted.
+    pub(crate) fn calls_made(&self) -> Vec<Call> {
+        self.room.borrow().calls.as_ref().map(Calls::made).unwrap_or_default().to_vec()
     }
 
     /// Gives the packets from one host to another a latency of their own, from now on. One direction only.
