@@ -32,7 +32,7 @@
 //! - Jobs that wait for a thread and take time, signals (a program that never subscribed dies), limits of open tokens.
 //!
 //! # What is not, yet
-//! Clocks that go too fast or too slow, `EINTR`, congestion control, Nagle's delay, keep-alive probes, and `TIME_WAIT`.
+//! Clocks that go too fast or too slow, congestion control, Nagle's delay, keep-alive probes, and `TIME_WAIT`.
 
 #![forbid(unsafe_code)]
 

@@ -165,8 +165,12 @@ impl Scenario {
     /// When it does not hold, or the runs differ; then with the first event that does.
     pub fn run_twice(&self, seed: u64) -> Result<Run, ScenarioFailure> {
         let first = self.run(seed, false)?;
-        let second = self.run(seed, false)?;
-        if first == second {
+        self.run_again(seed, first)
+    }
+
+    /// Runs it once more, and compares.
+    fn run_again(&self, seed: u64, first: Run) -> Result<Run, ScenarioFailure> {
+        if first == self.run(seed, false)? {
             return Ok(first);
         }
         let message = match (self.run(seed, true), self.run(seed, true)) {
@@ -179,7 +183,8 @@ impl Scenario {
         Err(ScenarioFailure { scenario: self.name, seed, tape: None, message })
     }
 
-    /// Runs each seed of a range twice, on all cores.
+    /// Runs each seed of a range twice, on all cores; between the two runs of a seed its thread runs others, so that what a
+    /// run leaves behind in a process shows.
     ///
     /// # Panics
     /// When a worker does outside of a run.
@@ -194,11 +199,16 @@ impl Scenario {
                 threads.spawn(|| {
                     let mut part = Sweep::default();
                     loop {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= seeds.end {
+                        let from = next.fetch_add(BETWEEN, Ordering::Relaxed);
+                        if from >= seeds.end {
                             break;
                         }
-                        part.add(self.run_twice(seed));
+                        let seeds = from..seeds.end.min(from + BETWEEN);
+                        let firsts: Vec<_> =
+                            seeds.clone().map(|seed| self.run(seed, false)).collect();
+                        for (seed, first) in seeds.zip(firsts) {
+                            part.add(first.and_then(|first| self.run_again(seed, first)));
+                        }
                     }
                     total.lock().expect("no worker panics with it").merge(part);
                 });
@@ -209,6 +219,9 @@ impl Scenario {
         total
     }
 }
+
+/// So many seeds are run once before the first of them is run again.
+const BETWEEN: u64 = 8;
 
 /// What became of many seeds.
 #[derive(Clone, Debug, Default)]

@@ -1,34 +1,41 @@
-//! All that may go wrong, each run with some of it: a few clients that lose patience, links that are cut, slow or narrow
-//! for a while, and then are well again. In the end every request is answered, right to the byte, and nothing is left.
+//! All that may go wrong, each run with some of it: a few clients that lose patience; for a while links that are cut, slow or
+//! narrow, programs that stand still, machines without power. Then all is well again: in the end every request of those that
+//! are still there is answered, right to the byte, and nothing is left.
 
 use core::cell::Cell;
 use core::net::SocketAddr;
+use core::ops::{Range, RangeInclusive};
 use core::time::Duration;
 use std::rc::Rc;
 
-use mainspring::Server;
+use mainspring::{Server, Shutdown};
 use mainspring_executor::Instant;
+use mainspring_executor::driver::ListenOptions;
+use mainspring_executor::net::TcpListener;
 use mainspring_executor::time::{Elapsed, sleep, timeout};
 use mainspring_sim::{Host, World, WorldConfig};
 
 use super::crowd::answer;
-use super::{PORT, drain, serve};
+use super::{PORT, drain};
 use crate::client::{Client, ClientError};
 use crate::scenario::{Run, Scenario, Setup, conclude};
 
 /// See the file.
 pub(crate) const MIXED: Scenario = Scenario {
     name: "mixed",
-    about: "up to 9 clients, each seed with other faults; links go wrong for a while, and then all is answered",
+    about: "up to 9 clients, each seed with other faults; links and machines fail for a while, then all is answered",
     is_planted: false,
     body: run,
 };
 
-/// Whatever is wrong with a link begins within so many milliseconds.
+/// Whatever goes wrong begins within so many milliseconds.
 const BEGIN_MS: u64 = 20_000;
 
 /// And lasts so many at most: longer than any deadline of a server, and than a connect without an answer.
 const TROUBLE_MS: u64 = 200_000;
+
+/// How long a packet is under way on a slow link.
+const SLOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(2);
 
 /// A client waits for an answer so many milliseconds, or not so long.
 const PATIENCE_MS: u64 = 30_000;
@@ -43,72 +50,163 @@ fn run(setup: &mut Setup) -> Result<Run, String> {
         ..WorldConfig::swarm()
     });
     let server = world.host("server");
-    serve(&server, || Server::new(answer));
+    start_server(&server);
     let hosts: Vec<_> =
         (0..=world.choose(3)).map(|number| world.host(&format!("clients-{number}"))).collect();
-    for _ in 0..world.choose(4) {
-        trouble(&world, &server, &hosts);
-    }
-    let tally = Rc::<Tally>::default();
-    for host in &hosts {
+    let room = Room { server, hosts, tally: Rc::default() };
+    for host in &room.hosts {
         for _ in 0..=world.choose(3) {
-            tally.clients_left.set(tally.clients_left.get() + 1);
-            host.run(client(host.clone(), server.clone(), Rc::clone(&tally)));
+            room.start_client(host);
         }
     }
-    conclude(&world, 0).map(|run| Run { request_count: tally.answered.get(), ..run })
+    for _ in 0..world.choose(4) {
+        room.trouble(&world);
+    }
+    conclude(&world, 0).map(|run| Run { request_count: room.tally.answered.get(), ..run })
+}
+
+fn start_server(host: &Host) {
+    let address = SocketAddr::from(([0, 0, 0, 0], PORT));
+    host.run(async move {
+        let shutdown = Shutdown::on_signals().expect("signals can be watched");
+        let listener = TcpListener::bind(address, ListenOptions::default()).expect("a free port");
+        Server::new(answer).serve(vec![listener], shutdown).await;
+    });
+}
+
+/// Who is there, and how far they are.
+#[derive(Clone)]
+struct Room {
+    server: Host,
+    hosts: Vec<Host>,
+    tally: Rc<Tally>,
 }
 
 #[derive(Default)]
 struct Tally {
-    clients_left: Cell<u64>,
+    /// Clients that have not ended, and hosts on which some will start.
+    expected: Cell<u64>,
     answered: Cell<u64>,
 }
 
-/// Lets something be wrong for a while with one direction of one link, or with both.
-fn trouble(world: &World, server: &Host, hosts: &[Host]) {
-    let index = usize::try_from(world.choose(hosts.len() as u64)).expect("a place in a list");
-    let (there, back) =
-        ((hosts[index].clone(), server.clone()), (server.clone(), hosts[index].clone()));
-    let links = match world.choose(3) {
-        0 => vec![there],
-        1 => vec![back],
-        _ => vec![there, back],
-    };
-    let kind = world.choose(3);
-    let begin = Instant::START + Duration::from_millis(world.choose(BEGIN_MS));
-    let end = begin + Duration::from_millis(1 + world.choose(TROUBLE_MS));
-    let usual = world.config().latency;
-    world.at(begin, move |world| {
-        for (from, to) in &links {
-            match kind {
-                0 => world.cut(from, to),
-                1 => world.set_latency(from, to, Duration::from_secs(1)..=Duration::from_secs(2)),
-                _ => world.set_bandwidth(from, to, 20_000, 5_000),
-            }
+/// A client that is expected. When none is any more, the server is told to end.
+struct Expected {
+    tally: Rc<Tally>,
+    server: Host,
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.tally.expected.set(self.tally.expected.get() - 1);
+        if self.tally.expected.get() == 0 {
+            drain(&self.server);
         }
-        world.at(end, move |world| {
+    }
+}
+
+impl Room {
+    fn expect_client(&self) -> Expected {
+        self.tally.expected.set(self.tally.expected.get() + 1);
+        Expected { tally: Rc::clone(&self.tally), server: self.server.clone() }
+    }
+
+    fn start_client(&self, host: &Host) {
+        host.run(client(host.clone(), self.expect_client()));
+    }
+
+    /// Lets something be wrong for a while: with one direction of one link, with both, or with a machine.
+    fn trouble(&self, world: &World) {
+        let index = usize::try_from(world.choose(self.hosts.len() as u64)).expect("a place");
+        let host = self.hosts[index].clone();
+        let begin = Instant::START + Duration::from_millis(world.choose(BEGIN_MS));
+        let end = begin + Duration::from_millis(1 + world.choose(TROUBLE_MS));
+        match world.choose(4) {
+            0 => self.trouble_link(world, host, begin..end),
+            1 => pause(
+                world,
+                if world.choose(2) == 0 { host } else { self.server.clone() },
+                begin..end,
+            ),
+            2 => self.crash_client(world, host, begin..end),
+            _ => self.crash_server(world, begin..end),
+        }
+    }
+
+    fn trouble_link(&self, world: &World, host: Host, when: Range<Instant>) {
+        let there = (host.clone(), self.server.clone());
+        let back = (self.server.clone(), host);
+        let links = match world.choose(3) {
+            0 => vec![there],
+            1 => vec![back],
+            _ => vec![there, back],
+        };
+        let (kind, usual) = (world.choose(3), world.config().latency);
+        world.at(when.start, move |world| {
             for (from, to) in &links {
                 match kind {
-                    0 => world.heal(from, to),
-                    1 => world.set_latency(from, to, usual.clone()),
-                    _ => world.set_bandwidth(from, to, 1_000_000_000, 1_000_000_000),
+                    0 => world.cut(from, to),
+                    1 => world.set_latency(from, to, SLOW),
+                    _ => world.set_bandwidth(from, to, 20_000, 5_000),
                 }
             }
+            world.at(when.end, move |world| {
+                for (from, to) in &links {
+                    match kind {
+                        0 => world.heal(from, to),
+                        1 => world.set_latency(from, to, usual.clone()),
+                        _ => world.set_bandwidth(from, to, 1_000_000_000, 1_000_000_000),
+                    }
+                }
+            });
         });
+    }
+
+    /// Its clients are gone; another one is there when it is back.
+    fn crash_client(&self, world: &World, host: Host, when: Range<Instant>) {
+        let (room, expected) = (self.clone(), self.expect_client());
+        world.at(when.start, move |world| {
+            host.crash();
+            world.at(when.end, move |_| {
+                host.restart();
+                room.start_client(&host);
+                drop(expected);
+            });
+        });
+    }
+
+    fn crash_server(&self, world: &World, when: Range<Instant>) {
+        let room = self.clone();
+        world.at(when.start, move |world| {
+            room.server.crash();
+            world.at(when.end, move |_| {
+                room.server.restart();
+                // Else nobody would ever tell it to end.
+                if room.tally.expected.get() > 0 {
+                    start_server(&room.server);
+                }
+            });
+        });
+    }
+}
+
+fn pause(world: &World, host: Host, when: Range<Instant>) {
+    world.at(when.start, move |world| {
+        host.pause();
+        world.at(when.end, move |_| host.resume());
     });
 }
 
 /// A few requests, one after the other, on a connection that is made anew when it broke or took too long.
-async fn client(host: Host, server: Host, tally: Rc<Tally>) {
+async fn client(host: Host, expected: Expected) {
     let mut connection = None;
     for _ in 0..=host.choose(6) {
         sleep(Duration::from_millis(host.choose(5_000))).await;
-        let (request, expected) = request(&host);
+        let (request, content) = request(&host);
         let mut attempt = 0;
         loop {
             let patience = Duration::from_millis(PATIENCE_MS - host.choose(PATIENCE_MS - 100));
-            let asking = exchange(&mut connection, server.address(PORT), &request, &expected);
+            let asking =
+                exchange(&mut connection, expected.server.address(PORT), &request, &content);
             match timeout(patience, asking).await {
                 Ok(Ok(())) => break,
                 Ok(Err(_)) => {}
@@ -125,13 +223,10 @@ async fn client(host: Host, server: Host, tally: Rc<Tally>) {
             assert!(attempt < ATTEMPTS_MAX, "no answer after {attempt} attempts");
             sleep(Duration::from_secs(1)).await;
         }
-        tally.answered.set(tally.answered.get() + 1);
+        let answered = &expected.tally.answered;
+        answered.set(answered.get() + 1);
     }
     drop(connection);
-    tally.clients_left.set(tally.clients_left.get() - 1);
-    if tally.clients_left.get() == 0 {
-        drain(&server);
-    }
 }
 
 /// A request, and the content of its answer.
