@@ -79,7 +79,7 @@ impl core::fmt::Debug for SimDriver {
 
 impl Driver for SimDriver {
     fn now(&self) -> Instant {
-        self.room.borrow().now
+        self.room.borrow().clock(self.shard)
     }
 
     fn wall_clock(&self) -> Duration {

@@ -14,10 +14,11 @@ use mainspring_executor::{JoinError, JoinHandle, Shard, TaskId};
 use slab::Slab;
 
 use crate::choice::Label;
+use crate::clock::DateError;
 use crate::driver::SimDriver;
 use crate::event::{HostId, ShardId};
 use crate::power::LifeNumber;
-use crate::room::{DateError, Room};
+use crate::room::Room;
 use crate::seat::{Seat, Seats};
 use crate::spend::in_turn;
 
@@ -115,12 +116,22 @@ impl Host {
     /// [`time::wall_clock`]: mainspring_executor::time::wall_clock
     /// [`time::now`]: mainspring_executor::time::now
     pub fn set_date_ahead(&self, by: Duration) {
-        self.room.borrow_mut().machine_mut(self.id).date_error = DateError::Ahead(by);
+        self.room.borrow_mut().machine_mut(self.id).clock.set_date_error(DateError::Ahead(by));
     }
 
     /// As [`Host::set_date_ahead`], behind; never before 1970.
     pub fn set_date_behind(&self, by: Duration) {
-        self.room.borrow_mut().machine_mut(self.id).date_error = DateError::Behind(by);
+        self.room.borrow_mut().machine_mut(self.id).clock.set_date_error(DateError::Behind(by));
+    }
+
+    /// Lets the machine's clock go too fast, from now on, by so many millionths of a second in each second; too slow where that
+    /// is negative. Everything that the program measures by it is wrong by as much: timers, deadlines, the date. 0 is right
+    /// again, with the error that there is by then.
+    ///
+    /// # Panics
+    /// When it would stand still, or go back: at -1,000,000 and below.
+    pub fn set_drift(&self, millionths: i32) {
+        self.room.borrow_mut().set_drift(self.id, millionths);
     }
 
     /// Starts a task that the run waits for. Its panic fails the run. Where a signal kills its program, or the machine crashes,

@@ -32,12 +32,13 @@
 //! - Jobs that wait for a thread and take time, signals (a program that never subscribed dies), limits of open tokens.
 //!
 //! # What is not, yet
-//! Clocks that go too fast or too slow, congestion control, Nagle's delay, keep-alive probes, and `TIME_WAIT`.
+//! Congestion control, Nagle's delay, keep-alive probes, and `TIME_WAIT`.
 
 #![forbid(unsafe_code)]
 
 mod calls;
 mod choice;
+mod clock;
 mod config;
 mod detached;
 mod directory;

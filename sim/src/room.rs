@@ -17,6 +17,7 @@ use slab::Slab;
 
 use crate::calls::Calls;
 use crate::choice::{Choices, Label, Span};
+use crate::clock::Clock;
 use crate::config::{Order, WorldConfig};
 use crate::detached::{Abandoned, Loose};
 use crate::directory::Directory;
@@ -33,9 +34,6 @@ use crate::spend::Spent;
 use crate::swarm;
 use crate::tokens::{Handle, Place, Resource};
 use crate::trace::{Kind, Trace};
-
-/// The date at which each world starts: 2026-01-01T00:00:00Z, since 1970.
-const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 
 /// The network of the room is 10.0.0.0/8; the n-th host, from 1, has the n-th address.
 const NETWORK: u32 = u32::from_be_bytes([10, 0, 0, 0]);
@@ -101,17 +99,10 @@ pub(crate) struct Machine {
     pub(crate) loose_count: usize,
     pub(crate) jobs: Jobs,
     pub(crate) held_signals: HeldSignals,
-    pub(crate) date_error: DateError,
+    pub(crate) clock: Clock,
     pub(crate) condition: Condition,
     /// One of its tasks has asked for a crash, when its turn ends.
     pub(crate) is_crashing: bool,
-}
-
-/// How wrong the date of a machine is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum DateError {
-    Ahead(Duration),
-    Behind(Duration),
 }
 
 /// A shard, as the kernel of its machine sees it: what its driver has open, and what is to be told to it.
@@ -191,7 +182,7 @@ impl Room {
             loose_count: 0,
             jobs: Jobs::default(),
             held_signals: HeldSignals::default(),
-            date_error: DateError::Ahead(Duration::ZERO),
+            clock: Clock::new(),
             condition: Condition::Up,
             is_crashing: false,
         });
@@ -288,10 +279,23 @@ impl Room {
 
     /// The date, as a machine has it.
     pub(crate) fn wall_clock(&self, host: HostId) -> Duration {
-        let right = EPOCH + (self.now - Instant::START);
-        match self.machine(host).date_error {
-            DateError::Ahead(by) => right.saturating_add(by),
-            DateError::Behind(by) => right.saturating_sub(by),
+        self.machine(host).clock.date(self.now)
+    }
+
+    /// What the clock of a shard's machine shows.
+    pub(crate) fn clock(&self, shard: ShardId) -> Instant {
+        self.machine(self.host_of(shard)).clock.shows(self.now)
+    }
+
+    /// Lets the clock of a machine go too fast, or too slow. What its shards wait for is at other instants then.
+    pub(crate) fn set_drift(&mut self, host: HostId, millionths: i32) {
+        let now = self.now;
+        self.machine_mut(host).clock.set_drift(now, millionths);
+        for index in 0..self.shards.len() {
+            let shard = ShardId::new(index);
+            if self.host_of(shard) == host {
+                self.wake(shard);
+            }
         }
     }
 
@@ -367,7 +371,7 @@ impl Room {
         None
     }
 
-    /// A shard has taken its turn, and next wants one at `next_wake`.
+    /// A shard has taken its turn, and next wants one when its clock shows `next_wake`.
     pub(crate) fn turn_ended(&mut self, shard: ShardId, next_wake: Option<Instant>) {
         if !self.shard(shard).has_run {
             self.shard_started(shard);
@@ -375,6 +379,8 @@ impl Room {
         if self.is_dead(shard) {
             return;
         }
+        let clock = &self.machine(self.host_of(shard)).clock;
+        let next_wake = next_wake.map(|shown| clock.when(shown));
         let is_due = next_wake.is_some_and(|at| at <= self.now);
         if is_due || !self.shard(shard).edges.is_empty() {
             self.wake(shard);

@@ -114,7 +114,7 @@ impl Spent {
 
 impl Room {
     fn spend(&mut self, shard: ShardId, duration: Duration) -> Option<Stall> {
-        self.now += duration;
+        self.advance_to(self.now + duration);
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.note(shard, Kind::Spend, nanos(duration), 0);
         let budget = self.config.stall_budget;

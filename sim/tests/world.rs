@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use mainspring_executor::driver::{Instant, ListenOptions, Signal};
 use mainspring_executor::net::{TcpListener, TcpStream};
-use mainspring_executor::time::{sleep, wall_clock};
+use mainspring_executor::time::{now, sleep, wall_clock};
 use mainspring_executor::{random, select, spawn};
 use mainspring_sim::{FailureKind, Host, World, WorldConfig, first_divergence};
 
@@ -373,4 +373,37 @@ fn one_host_more_changes_no_draw_of_the_others() {
         drawn.get()
     };
     assert_eq!(draws(&["watched"]), draws(&["other", "watched", "third"]));
+}
+
+/// Two machines whose clocks drift apart: each is right by its own, and both are told of packets when they come.
+#[test]
+fn clocks_drift() {
+    let world = World::new(1, WorldConfig::calm());
+    let (fast, slow) = (world.host("fast"), world.host("slow"));
+    let shown = Rc::new(RefCell::new(Vec::new()));
+    fast.set_drift(500_000);
+    slow.set_drift(-500_000);
+    for host in [&fast, &slow] {
+        let shown = Rc::clone(&shown);
+        host.run(async move {
+            let date = || wall_clock().expect("a task has a clock");
+            let before = date();
+            sleep(Duration::from_secs(3)).await;
+            shown.borrow_mut().push((now(), date() - before));
+        });
+    }
+    // In the middle of its sleep the slow one is put right.
+    let healed = slow.clone();
+    world.at(Instant::START + Duration::from_secs(4), move |_| healed.set_drift(0));
+    let report = world.run().expect("both wake");
+    // The fast one after two seconds of the room, the slow one after four that count half, and one that is right.
+    assert_eq!(report.at, Instant::START + Duration::from_secs(5));
+    let seconds = Duration::from_secs(3);
+    assert_eq!(*shown.borrow(), [(Instant::START + seconds, seconds); 2]);
+}
+
+#[test]
+#[should_panic(expected = "a clock that drifts goes forward")]
+fn a_clock_does_not_stand_still() {
+    World::new(1, WorldConfig::calm()).host("host").set_drift(-1_000_000);
 }

@@ -1,5 +1,5 @@
 //! All that may go wrong, each run with some of it: a few clients that lose patience; for a while links that are cut, slow or
-//! narrow, programs that stand still, machines without power. Then all is well again: in the end every request of those that
+//! narrow, clocks that are wrong, programs that stand still, machines without power. Then all is well again: in the end every request of those that
 //! are still there is answered, right to the byte, and nothing is left.
 
 use core::cell::Cell;
@@ -120,14 +120,12 @@ impl Room {
         let host = self.hosts[index].clone();
         let begin = Instant::START + Duration::from_millis(world.choose(BEGIN_MS));
         let end = begin + Duration::from_millis(1 + world.choose(TROUBLE_MS));
-        match world.choose(4) {
+        let machine = if world.choose(2) == 0 { host.clone() } else { self.server.clone() };
+        match world.choose(5) {
             0 => self.trouble_link(world, host, begin..end),
-            1 => pause(
-                world,
-                if world.choose(2) == 0 { host } else { self.server.clone() },
-                begin..end,
-            ),
-            2 => self.crash_client(world, host, begin..end),
+            1 => drift(world, machine, begin..end),
+            2 => pause(world, machine, begin..end),
+            3 => self.crash_client(world, host, begin..end),
             _ => self.crash_server(world, begin..end),
         }
     }
@@ -187,6 +185,15 @@ impl Room {
             });
         });
     }
+}
+
+/// Up to a tenth too fast or too slow: a clock that is broken, so that it shows.
+fn drift(world: &World, host: Host, when: Range<Instant>) {
+    let millionths = i32::try_from(world.choose(200_000)).expect("small") - 100_000;
+    world.at(when.start, move |world| {
+        host.set_drift(millionths);
+        world.at(when.end, move |_| host.set_drift(0));
+    });
 }
 
 fn pause(world: &World, host: Host, when: Range<Instant>) {
