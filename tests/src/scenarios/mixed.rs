@@ -189,7 +189,8 @@ impl Room {
 
 /// Up to a tenth too fast or too slow: a clock that is broken, so that it shows.
 fn drift(world: &World, host: Host, when: Range<Instant>) {
-    let millionths = i32::try_from(world.choose(200_000)).expect("small") - 100_000;
+    let size = i32::try_from(world.choose(100_000)).expect("small");
+    let millionths = if world.choose(2) == 0 { size } else { -size };
     world.at(when.start, move |world| {
         host.set_drift(millionths);
         world.at(when.end, move |_| host.set_drift(0));
