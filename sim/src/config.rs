@@ -90,9 +90,9 @@ pub enum Order {
     /// Each task gets a priority, drawn once, and the ready one with the highest goes; at `depth - 1` of the first `polls`
     /// polls of a shard, drawn beforehand, the one that would go falls behind all others. Finds a bug that needs `depth`
     /// things in a certain order with a probability of at least `1 / (tasks * polls^(depth - 1))` (PCT: Burckhardt, Kothari,
-    /// Musuvathi, Nagarakatte: *A randomized scheduler with probabilistic guarantees of finding bugs*, ASPLOS 2010). Who goes
-    /// 64 times in a row while others are ready falls behind as well, or one that yields would go on for ever. Shards are
-    /// drawn as by `Random`. Costs time for each task that is ready.
+    /// Musuvathi, Nagarakatte: *A randomized scheduler with probabilistic guarantees of finding bugs*, ASPLOS 2010). Who is
+    /// first in line and was passed over 64 times goes all the same, or those that never rest would starve it for ever. Shards
+    /// are drawn as by `Random`. Costs time for each task that is ready.
     Pct {
         /// How many things have to happen in a certain order; at least 1.
         depth: u32,

@@ -136,23 +136,17 @@ where
     /// Sends a signal to the program of a host, at each instant at which anything happens in the room.
     ///
     /// # Errors
-    /// The first run that does not hold.
-    ///
-    /// # Panics
-    /// When there is no such host.
+    /// The first run that does not hold; one without such a host is none.
     pub fn signal(&self, host: &str, signal: Signal) -> Result<Swept, SweepFailure> {
         let (what, host) = (format!("{signal:?} to {host}"), host.to_owned());
         self.at_each_instant(&what, move |world| named(world, &host).signal(signal))
     }
 
     /// Lets a host crash, at each instant at which anything happens in the room, and come back so much later, with no
-    /// program on it; `revive` starts one.
+    /// program on it; `revive` starts one. Where the run is over by then, it does not come back.
     ///
     /// # Errors
-    /// The first run that does not hold.
-    ///
-    /// # Panics
-    /// When there is no such host.
+    /// The first run that does not hold; one without such a host is none.
     pub fn crash(
         &self,
         host: &str,
@@ -171,7 +165,9 @@ where
         })
     }
 
-    /// Does something at each instant at which anything happens in the room: a signal, a cut link, a pause.
+    /// Does something at each instant at which anything happens in the room: a signal, a cut link, a pause. It comes before all
+    /// else that happens then ([`World::at`]), so what lies between two events of one instant is not tried: a room in which
+    /// latencies are drawn has few of those.
     ///
     /// # Errors
     /// The first run that does not hold; `what` says in its report what was done.
@@ -196,10 +192,7 @@ where
     /// sockets, a connection that was reset, a full queue.
     ///
     /// # Errors
-    /// The first run that does not hold.
-    ///
-    /// # Panics
-    /// When there is no such host.
+    /// The first run that does not hold; one without such a host is none.
     pub fn fail_each_call(&self, host: &str) -> Result<Swept, SweepFailure> {
         let mut sweep = Sweep::new(self);
         let mut made: Vec<Call> = Vec::new();
@@ -265,20 +258,26 @@ where
         prepare: impl FnOnce(&World),
         after: impl FnOnce(&World),
     ) -> Result<(), SweepFailure> {
-        let seed = self.everywhere.seed;
-        let fails = |message| SweepFailure { place: place.to_owned(), seed, message };
-        let world = World::new(seed, config);
-        let check = (self.everywhere.scenario)(&world);
-        prepare(&world);
-        let report = world.run().map_err(|failure| fails(failure.to_string()))?;
-        let leaks = world.leaks();
-        if !leaks.is_empty() {
-            return Err(fails(format!("still there after the end:\n  {}", leaks.join("\n  "))));
-        }
-        catch_unwind(AssertUnwindSafe(|| check(&world))).map_err(|panic| fails(words(&*panic)))?;
-        after(&world);
+        let Everywhere { seed, scenario, .. } = self.everywhere;
+        let run = || {
+            let world = World::new(*seed, config);
+            let check = scenario(&world);
+            prepare(&world);
+            let report = world.run().map_err(|failure| failure.to_string())?;
+            let leaks = world.leaks();
+            if !leaks.is_empty() {
+                return Err(format!("still there after the end:\n  {}", leaks.join("\n  ")));
+            }
+            check(&world);
+            after(&world);
+            Ok(report.trace_hash)
+        };
+        // A panic outside of all tasks, as of a check, is a run that does not hold.
+        let ran = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(words(&*panic)));
+        let fails = |message| SweepFailure { place: place.to_owned(), seed: *seed, message };
+        let trace_hash = ran.map_err(fails)?;
         self.swept.run_count += 1;
-        self.swept.trace_hash = self.swept.trace_hash.rotate_left(1) ^ report.trace_hash;
+        self.swept.trace_hash = self.swept.trace_hash.rotate_left(1) ^ trace_hash;
         Ok(())
     }
 }

@@ -154,13 +154,13 @@ impl Host {
     /// Starts a task that the run does not wait for.
     ///
     /// # Panics
-    /// When the machine has crashed, and was not restarted.
+    /// When the machine has crashed, or a signal has killed its program, and it was not restarted.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let is_off = self.room.borrow().is_off(self.id);
+        let is_over = self.room.borrow().is_program_over(self.shard_id);
         assert!(
-            !is_off,
-            "{} has crashed: it is restarted before a program starts on it",
+            !is_over,
+            "{} has crashed, or was killed: it is restarted before a program starts on it",
             self.name
         );
         self.shard().spawn(future)
@@ -254,7 +254,7 @@ impl Host {
         }
     }
 
-    /// Lets the program stand still, with all its shards, until [`Host::resume`]: as a collection of garbage does, or SIGSTOP.
+    /// Lets the program stand still, with all its shards, until [`Host::resume`], as a collection of garbage does.
     /// Its kernel goes on: it takes connections into backlogs and bytes into buffers, and acknowledges them; jobs end,
     /// closures run. Child processes go on, too. Signals wait.
     ///

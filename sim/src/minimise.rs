@@ -14,7 +14,8 @@ pub struct Minimised {
     pub tape: Tape,
     /// How many runs that took.
     pub attempt_count: u64,
-    /// No group of choices, no single one and no lower answer is left to be tried; else the attempts ran out.
+    /// No group of choices and no single one can be dropped, and no answer be halved towards one that does not fail; else the
+    /// attempts ran out.
     pub is_minimal: bool,
 }
 

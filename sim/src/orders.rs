@@ -12,11 +12,11 @@ use crate::source::Source;
 /// ```
 /// use std::cell::Cell;
 /// use std::rc::Rc;
-/// use mainspring_sim::{Order, Orders, World, WorldConfig};
+/// use mainspring_sim::{Orders, World, WorldConfig};
 ///
 /// let mut firsts = Vec::new();
 /// for source in Orders::new(0, 2) {
-///     let world = World::new(source, WorldConfig { order: Order::Random, ..WorldConfig::calm() });
+///     let world = World::new(source, WorldConfig::calm());
 ///     let host = world.host("host");
 ///     let first = Rc::new(Cell::new(None));
 ///     for task in 0..3 {
@@ -29,7 +29,7 @@ use crate::source::Source;
 /// assert_eq!(firsts, [0, 0, 1, 1, 2].map(Some));
 /// ```
 ///
-/// Each source is good for one run, which has to be over before the next one is asked for.
+/// A room that is first-in first-out has them as well. Each source is good for one run, which has to be over before the next one is asked for.
 #[derive(Debug)]
 pub struct Orders {
     seed: u64,

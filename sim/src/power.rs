@@ -69,6 +69,11 @@ impl Room {
         self.machine(host).condition == Condition::Off
     }
 
+    /// Whether the program of a shard has ended, and no next one is to begin.
+    pub(crate) fn is_program_over(&self, shard: ShardId) -> bool {
+        self.is_dead(shard) && *self.condition_of(shard) != Condition::Rising
+    }
+
     /// Whether a shard has no turn, whatever it has to do.
     pub(crate) fn is_still(&self, shard: ShardId) -> bool {
         let is_paused = || matches!(self.condition_of(shard), Condition::Paused(_));

@@ -136,7 +136,14 @@ impl Room {
         assert!(!threads.contains(&0), "a host has a thread for each kind of job");
         let mut choices = Choices::new(source);
         let seed = choices.seed();
-        let config = if config.swarm { swarm::draw(config, &mut choices) } else { config };
+        let mut config = if config.swarm { swarm::draw(config, &mut choices) } else { config };
+        if source.enumerates_orders() && config.order == Order::Fifo {
+            // The first of all orders is that one; the others are asked for.
+            config.order = Order::Random;
+        }
+        if let Order::Pct { depth, polls } = config.order {
+            assert!(depth > 0 && polls > 0, "PCT has a depth and a number of polls");
+        }
         Self {
             now: Instant::START,
             choices,

@@ -34,7 +34,9 @@ impl SimSchedule {
                 Order::Fifo => Picks::First,
                 Order::Random => Picks::Any,
                 Order::Pct { depth, polls } => {
-                    let generator = room.choices.generator(&room.shard(shard).name, "priority");
+                    let state = room.shard(shard);
+                    let purpose = format!("priority {}", state.life);
+                    let generator = room.choices.generator(&state.name, &purpose);
                     Picks::Highest(Priorities::new(generator, depth, polls))
                 }
             }

@@ -12,7 +12,8 @@ use crate::tape::Tape;
 /// [enumerates](crate::Orders) the orders.
 ///
 /// A number is the seed: `World::new(7, config)`. A scenario that makes several worlds of one run makes them all from
-/// clones of one source, and so has one tape for all of them.
+/// clones of one source, and so has one tape for all of them. A source and its clones are good for one run: another one takes
+/// another source of the same seed, tape or bytes.
 #[derive(Clone, Debug)]
 pub struct Source {
     seed: u64,
@@ -68,6 +69,10 @@ impl Source {
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
+    }
+
+    pub(crate) fn enumerates_orders(&self) -> bool {
+        matches!(self.answers, Answers::Orders(_))
     }
 
     /// The answers for the next world. `None`: all of them are drawn, and nobody wants to know.

@@ -13,10 +13,28 @@ use serde::{Deserialize, Serialize};
 /// `server` was to be chosen, the third of those that were ready was. A choice that is not made any more, or for which
 /// there are fewer answers now, is no error: the run goes on with 0, or with the last answer there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written")]
 pub struct Tape {
     seed: u64,
+    /// Without zeros, and without streams that have nothing else.
     choices: BTreeMap<String, BTreeMap<u64, u64>>,
+}
+
+/// A tape, as somebody wrote it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    seed: u64,
+    choices: BTreeMap<String, BTreeMap<u64, u64>>,
+}
+
+impl From<Written> for Tape {
+    fn from(written: Written) -> Self {
+        let mut choices = written.choices;
+        choices.values_mut().for_each(|answers| answers.retain(|_, value| *value > 0));
+        choices.retain(|_, answers| !answers.is_empty());
+        Self { seed: written.seed, choices }
+    }
 }
 
 impl Tape {
@@ -93,13 +111,7 @@ impl FromStr for Tape {
     type Err = TapeError;
 
     fn from_str(text: &str) -> Result<Self, TapeError> {
-        let read: Self = serde_json::from_str(text).map_err(TapeError)?;
-        let mut tape = Self::new(read.seed);
-        // Zeros say nothing.
-        for (stream, position, value) in read.iter() {
-            tape.set(stream, position, value);
-        }
-        Ok(tape)
+        serde_json::from_str(text).map_err(TapeError)
     }
 }
 
@@ -122,6 +134,11 @@ mod tests {
     fn zeros_are_not_kept() {
         let read: Tape = r#"{"seed":1,"choices":{"a/task":{"3":0}}}"#.parse().unwrap();
         assert_eq!(read, Tape::new(1));
+        assert!(
+            serde_json::from_str::<Tape>(r#"{"seed":1,"choices":{"a/task":{}}}"#)
+                .unwrap()
+                .is_empty()
+        );
         let mut tape = Tape::new(1);
         tape.set("a/task", 3, 4);
         assert_eq!(

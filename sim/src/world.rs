@@ -60,7 +60,10 @@ impl World {
     /// An empty room. All that is not fixed by `config` and the scenario is decided by `source`: a seed, as a rule.
     ///
     /// # Panics
-    /// When a range of `config` ends before it starts.
+    /// When a range of `config` ends before it starts, a host would have no thread for some jobs, or [`Order::Pct`] is of depth
+    /// 0 or for no polls.
+    ///
+    /// [`Order::Pct`]: crate::Order::Pct
     #[must_use]
     pub fn new(source: impl Into<Source>, config: WorldConfig) -> Self {
         Self {
@@ -129,10 +132,13 @@ impl World {
         host
     }
 
-    /// The host of that name, if there is one.
+    /// The host of that name, if there is one; a child process is none.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Host> {
-        self.hosts.borrow().iter().find(|host| host.name() == name).cloned()
+        let room = self.room.borrow();
+        let is_it =
+            |host: &&Host| host.name() == name && room.shard(host.shard_id).process.is_none();
+        self.hosts.borrow().iter().find(is_it).cloned()
     }
 
     /// What makes futures of this run into victims, which [`Everywhere`](crate::Everywhere) drops.

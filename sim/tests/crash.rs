@@ -831,7 +831,9 @@ fn a_program_that_crashes_its_machine_ends_with_its_turn() {
 }
 
 #[test]
-#[should_panic(expected = "server has crashed: it is restarted before a program starts on it")]
+#[should_panic(
+    expected = "server has crashed, or was killed: it is restarted before a program starts on it"
+)]
 fn a_machine_that_is_off_runs_nothing() {
     let world = World::new(7, WorldConfig::calm());
     let server = world.host("server");
@@ -1159,4 +1161,14 @@ fn a_pause_at_each_instant_makes_late_and_no_more() {
         assert_eq!(one.trace(), other.trace());
         assert!(has(&one.trace(), "server pauses") && has(&one.trace(), "server resumes"));
     }
+}
+
+/// Between two lives nobody is there who would run it.
+#[test]
+#[should_panic(expected = "was killed: it is restarted before a program starts on it")]
+fn a_program_that_was_killed_runs_nothing() {
+    let world = World::new(1, WorldConfig::calm());
+    let server = world.host("server");
+    server.signal(Signal::Terminate);
+    server.run(async {});
 }

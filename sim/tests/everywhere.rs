@@ -255,3 +255,15 @@ fn what_a_failing_call_breaks_is_found() {
     assert!(failure.place.contains("Accept, fails by Kind(ConnectionAborted)"), "{failure}");
     assert!(failure.message.contains("the server never answers"), "{failure}");
 }
+
+/// Whatever panics, the sweep says where it was.
+#[test]
+fn a_panic_outside_of_all_tasks_has_its_place() {
+    let everywhere = Everywhere::new(2, WorldConfig::calm(), greeting);
+    let step = everywhere.at_each_instant("a step", |_| panic!("the step went wrong"));
+    let failure = step.expect_err("each of them panics");
+    assert!(failure.place.starts_with("a step at "), "{failure}");
+    assert_eq!((failure.seed, &*failure.message), (2, "the step went wrong"));
+    let nobody = everywhere.signal("nobody", Signal::Terminate).expect_err("there is no such host");
+    assert_eq!(nobody.message, "the scenario has a host that is named nobody");
+}

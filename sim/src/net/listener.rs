@@ -321,7 +321,12 @@ impl Room {
     }
 
     pub(super) fn refusal_arrived(&mut self, id: ConnectionId) -> ConnectionId {
-        self.popped(id, Side::Client, Kind::Refusal, 0);
+        let is_ghost = self.connection(id).end(Side::Client).state == State::Ghost;
+        let kind = if is_ghost { Kind::Unheard } else { Kind::Refusal };
+        self.popped(id, Side::Client, kind, 0);
+        if is_ghost {
+            return id;
+        }
         self.break_end(id, Side::Client, ErrorKind::ConnectionRefused);
         id
     }

@@ -40,7 +40,10 @@ const SLOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_s
 /// A client waits for an answer so many milliseconds, or not so long.
 const PATIENCE_MS: u64 = 30_000;
 
-/// So often a request is tried, at most. An attempt takes a second at least; trouble is over in 220, and a handler in two.
+/// The first attempts at a request may be given up sooner than that.
+const IMPATIENT_MAX: u32 = 50;
+
+/// So often a request is tried, at most. An attempt takes a second at least; trouble is over in 220 s.
 const ATTEMPTS_MAX: u32 = 500;
 
 fn run(setup: &mut Setup) -> Result<Run, String> {
@@ -212,7 +215,9 @@ async fn client(host: Host, expected: Expected) {
         let (request, content) = request(&host);
         let mut attempt = 0;
         loop {
-            let patience = Duration::from_millis(PATIENCE_MS - host.choose(PATIENCE_MS - 100));
+            let is_impatient = attempt < IMPATIENT_MAX;
+            let lost = if is_impatient { host.choose(PATIENCE_MS - 100) } else { 0 };
+            let patience = Duration::from_millis(PATIENCE_MS - lost);
             let asking =
                 exchange(&mut connection, expected.server.address(PORT), &request, &content);
             match timeout(patience, asking).await {
