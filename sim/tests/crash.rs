@@ -1172,3 +1172,38 @@ fn a_program_that_was_killed_runs_nothing() {
     server.signal(Signal::Terminate);
     server.run(async {});
 }
+
+/// What a machine had sent arrives behind its restart, and the acknowledgement finds a kernel that knows of nothing: a reset
+/// (RFC 9293 §3.10.7.1). Where the machine is still off nobody answers, and an acknowledgement is not said again.
+#[test]
+fn an_acknowledgement_finds_the_new_kernel() {
+    let learns = |downtime: Duration| {
+        let world = World::new(7, WorldConfig::calm());
+        let (server, client) = (world.host("server"), world.host("client"));
+        let outcome = Rc::new(Cell::new(None));
+        let told = Rc::clone(&outcome);
+        server.run(async move {
+            let (mut stream, _) = listen().accept().await.expect("a client comes");
+            sleep(SECOND).await;
+            stream.write_all(b"last words").await.expect("there is room");
+            pending::<()>().await;
+        });
+        let victim = server.clone();
+        world.at(at(0) + SECOND + LATENCY + LATENCY / 2, move |world| {
+            victim.crash();
+            world.at(world.now() + downtime, move |_| victim.restart());
+        });
+        client.run(async move {
+            let mut stream = TcpStream::connect(server.address(80)).await.expect("it listens");
+            assert_eq!(read(&mut stream).await, Ok(b"last words".to_vec()));
+            let next = timeout(HOUR, read(&mut stream)).await.ok();
+            told.set(next.map(|next| (next.err(), now())));
+        });
+        world.run().expect("it ends well");
+        assert_eq!(world.leaks(), Vec::<String>::new());
+        outcome.take()
+    };
+    // The acknowledgement goes at 1002 ms, and takes one; so does the reset.
+    assert_eq!(learns(LATENCY), Some((Some(ErrorKind::ConnectionReset), at(1004))));
+    assert_eq!(learns(SECOND), None);
+}

@@ -5,7 +5,7 @@
 //!  what it is sent ──► the machine is off: silence ── 200 ms, 400 ms, … ── the segment again ──► timed out
 //!                      the machine is up again: RST (RFC 9293 §3.10.7.1)
 //! ```
-//! Who says nothing never learns of it: his end is half open for ever.
+//! Who says nothing, no acknowledgement either, never learns of it: his end is half open for ever.
 //!
 //! A SYN is not for a connection but for whoever listens when it comes: that one finds the new kernel. (One whose sender
 //! crashes before the answer gets there waits in the backlog, and is accepted: see `listener`.)
@@ -69,6 +69,15 @@ impl Room {
         if is_off {
             self.arm_answer(id, ghost.other());
         } else {
+            self.disown(id, ghost);
+        }
+    }
+
+    /// An acknowledgement for a ghost has come: it is not said again where nobody hears it.
+    pub(super) fn ghost_is_acknowledged(&mut self, id: ConnectionId, ghost: Side) {
+        let is_off = self.is_unheard(id, ghost);
+        self.popped(id, ghost, if is_off { Kind::Unheard } else { Kind::Ack }, 0);
+        if !is_off && !self.connection(id).end(ghost.other()).state.is_over() {
             self.disown(id, ghost);
         }
     }

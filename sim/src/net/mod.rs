@@ -288,8 +288,14 @@ impl Room {
             return;
         };
         self.answered(id, receiver);
+        let sender = receiver.other();
+        if self.connection(id).end(sender).state == State::Ghost {
+            // Whoever is there then may have something to say to it.
+            self.push(at, id, Event::Ack(id, sender));
+            return;
+        }
         self.connection(id).incoming(receiver).acknowledge(at);
-        self.arm_ack(id, receiver.other());
+        self.arm_ack(id, sender);
     }
 
     /// Makes the event of an acknowledgement that `sender` waits for, if it does. All others are taken when it next
@@ -302,8 +308,12 @@ impl Room {
     }
 
     fn ack_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
-        self.popped(id, sender, Kind::Ack, 0);
         self.connection(id).outgoing(sender).ack_event = false;
+        if self.connection(id).end(sender).state == State::Ghost {
+            self.ghost_is_acknowledged(id, sender);
+            return id;
+        }
+        self.popped(id, sender, Kind::Ack, 0);
         if self.connection(id).end(sender).state.is_over() {
             return id;
         }
