@@ -18,7 +18,9 @@ use mainspring_executor::driver::{
 };
 
 use crate::event::{ConnectionId, HostId, ShardId};
+use crate::jobs::Left;
 use crate::net::Side;
+use crate::power::LifeNumber;
 use crate::program::{Program, Setting};
 use crate::room::Room;
 use crate::tokens::{Handle, Resource, Socket};
@@ -199,8 +201,20 @@ impl Room {
         self.end_life(shard);
     }
 
-    /// The tasks of a shard that ends are gone, and with them what it held.
-    pub(crate) fn shard_buried(&mut self, shard: ShardId) {
+    /// The tasks of a shard's life that ends are gone, and with them what they held. What nobody drops any more, for it was
+    /// forgotten, the kernel closes.
+    pub(crate) fn shard_buried(&mut self, shard: ShardId, life: LifeNumber) -> Vec<Left> {
+        let state = self.shard_mut(shard);
+        // From now on its driver asks in vain.
+        state.cut = state.cut.max(life + 1);
+        let tokens: Vec<_> = state.table.iter().map(|(token, _)| token).collect();
+        let forgotten = tokens.into_iter().filter_map(|token| self.close(shard, token, false));
+        let forgotten = forgotten.collect();
+        self.tell_of_burial(shard);
+        forgotten
+    }
+
+    fn tell_of_burial(&mut self, shard: ShardId) {
         let Some(process) = self.shard(shard).process else {
             self.rise(self.host_of(shard));
             return;

@@ -340,7 +340,9 @@ impl World {
             let next = self.room.borrow_mut().dying.pop_front();
             let Some((shard, life)) = next else { return Ok(()) };
             self.host_of(shard).seat.bury(life);
-            self.room.borrow_mut().shard_buried(shard);
+            // What it forgot is dropped with nothing borrowed, as its own kernel closes it.
+            let forgotten = self.room.borrow_mut().shard_buried(shard, life);
+            drop(forgotten);
             self.harvest()?;
         }
     }

@@ -1207,3 +1207,34 @@ fn an_acknowledgement_finds_the_new_kernel() {
     assert_eq!(learns(LATENCY), Some((Some(ErrorKind::ConnectionReset), at(1004))));
     assert_eq!(learns(SECOND), None);
 }
+
+/// A program that forgot a listener is killed: its kernel closes it, and the next program has the port.
+#[test]
+fn what_a_killed_program_forgot_is_closed() {
+    let world = World::new(1, WorldConfig::calm());
+    let (server, client) = (world.host("server"), world.host("client"));
+    let kept = Rc::new(RefCell::new(None));
+    let forgotten = Rc::clone(&kept);
+    server.run(async move {
+        *forgotten.borrow_mut() = Some(listen());
+        pending::<()>().await;
+    });
+    let victim = server.clone();
+    world.at(at(10), move |_| victim.signal(Signal::Terminate));
+    let victim = server.clone();
+    world.at(at(20), move |_| {
+        victim.restart();
+        victim.spawn(echo());
+    });
+    client.run(async move {
+        sleep(millis(15)).await;
+        let refused = TcpStream::connect(server.address(80)).await.expect_err("nobody listens");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        sleep(millis(15)).await;
+        connected(&server).await;
+        // Its destructor asks in vain.
+        kept.borrow_mut().take();
+        connected(&server).await;
+    });
+    world.run().expect("it ends well");
+}
