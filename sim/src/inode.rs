@@ -13,6 +13,9 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 /// with what has been waiting for long.
 const UNSYNCED_MAX: usize = 1024;
 
+/// And beyond so many bytes that these changes have written over.
+const UNSYNCED_BYTES_MAX: usize = 64 << 20;
+
 /// A file.
 #[derive(Debug)]
 pub(crate) struct Inode {
@@ -20,6 +23,8 @@ pub(crate) struct Inode {
     /// When it last changed, since 1970.
     pub(crate) modified: Duration,
     unsynced: VecDeque<Change>,
+    /// What they have written over, together.
+    unsynced_bytes: usize,
 }
 
 /// How to take a change back.
@@ -45,7 +50,7 @@ struct Redo {
 impl Inode {
     /// A file whose content is on the disk.
     pub(crate) fn synced(bytes: Vec<u8>, modified: Duration) -> Self {
-        Self { bytes, modified, unsynced: VecDeque::new() }
+        Self { bytes, modified, unsynced: VecDeque::new(), unsynced_bytes: 0 }
     }
 
     pub(crate) fn length(&self) -> u64 {
@@ -93,6 +98,7 @@ impl Inode {
     /// All changes are on the disk.
     pub(crate) fn sync(&mut self) {
         self.unsynced.clear();
+        self.unsynced_bytes = 0;
     }
 
     /// What is on the disk if none of the changes that are on their way gets there.
@@ -146,6 +152,7 @@ impl Inode {
             self.bytes.resize(length_before, 0);
             self.bytes[offset..offset + before.len()].copy_from_slice(&before);
         }
+        self.unsynced_bytes = 0;
         changes.reverse();
         changes
     }
@@ -171,10 +178,14 @@ impl Inode {
         let length_before = self.bytes.len();
         let offset = start.min(length_before);
         let before = self.bytes[offset..end.clamp(offset, length_before)].to_vec();
-        if self.unsynced.len() == UNSYNCED_MAX {
-            self.unsynced.pop_front();
-        }
+        self.unsynced_bytes += before.len();
         self.unsynced.push_back(Change { offset, before, length_before });
+        while self.unsynced.len() > UNSYNCED_MAX
+            || self.unsynced_bytes > UNSYNCED_BYTES_MAX && self.unsynced.len() > 1
+        {
+            let written_back = self.unsynced.pop_front().expect("there are several");
+            self.unsynced_bytes -= written_back.before.len();
+        }
     }
 }
 
@@ -274,5 +285,15 @@ mod tests {
             inode.write_at(0, &[7], Duration::ZERO);
         }
         assert_eq!((inode.unsynced.len(), inode.on_disk()), (UNSYNCED_MAX, vec![255]));
+        // Big ones sooner: so many fit.
+        let size = UNSYNCED_BYTES_MAX / 4;
+        let mut inode = Inode::synced(vec![0; size], Duration::ZERO);
+        for value in 1..=9 {
+            inode.write_at(0, &vec![value; size], Duration::ZERO);
+        }
+        assert_eq!((inode.unsynced.len(), inode.on_disk()[0]), (4, 5));
+        inode.sync();
+        inode.write_at(0, &[1], Duration::ZERO);
+        assert_eq!((inode.unsynced_bytes, inode.unsynced.len()), (1, 1));
     }
 }
