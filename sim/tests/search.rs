@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
-use mainspring_executor::time::sleep;
+use mainspring_executor::time::{sleep, yield_now};
 use mainspring_sim::{
     Failure, FailureKind, Order, Orders, Report, Source, Tape, World, WorldConfig,
 };
@@ -133,19 +133,6 @@ fn missed_wake(source: impl Into<Source>, order: Order) -> Result<Report, Failur
         }
     });
     world.run()
-}
-
-async fn yield_now() {
-    let mut has_yielded = false;
-    poll_fn(|cx| {
-        if has_yielded {
-            return Poll::Ready(());
-        }
-        has_yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 fn is_deadlock(result: &Result<Report, Failure>) -> bool {

@@ -50,8 +50,9 @@ struct SweepArgs {
     json: bool,
 }
 
+/// One run of one scenario.
 #[derive(Args)]
-struct ReplayArgs {
+struct RunArgs {
     /// Which; `list` tells.
     #[arg(long, value_name = "NAME", value_parser = parse_scenario)]
     scenario: &'static Scenario,
@@ -61,6 +62,21 @@ struct ReplayArgs {
     /// The tape: as text, or the name of a file with it.
     #[arg(long, value_name = "TEXT|FILE", value_parser = parse_tape)]
     tape: Option<Tape>,
+}
+
+impl RunArgs {
+    fn source(&self) -> Source {
+        match &self.tape {
+            Some(tape) => tape.clone().into(),
+            None => self.seed.expect("one of the two is required").into(),
+        }
+    }
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    #[command(flatten)]
+    run: RunArgs,
     /// Prints everything that happens.
     #[arg(long)]
     trace: bool,
@@ -68,15 +84,8 @@ struct ReplayArgs {
 
 #[derive(Args)]
 struct MinimiseArgs {
-    /// Which; `list` tells.
-    #[arg(long, value_name = "NAME", value_parser = parse_scenario)]
-    scenario: &'static Scenario,
-    /// A seed that fails.
-    #[arg(long, required_unless_present = "tape", conflicts_with = "tape")]
-    seed: Option<u64>,
-    /// A tape that fails: as text, or the name of a file with it.
-    #[arg(long, value_name = "TEXT|FILE", value_parser = parse_tape)]
-    tape: Option<Tape>,
+    #[command(flatten)]
+    run: RunArgs,
     /// At most so many runs.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     attempts: u64,
@@ -114,14 +123,6 @@ fn parse_tape(argument: &str) -> Result<Tape, String> {
 #[expect(clippy::disallowed_methods, reason = "a tool of its own, outside of any run")]
 fn read_file(path: &str) -> std::io::Result<String> {
     std::fs::read_to_string(path)
-}
-
-/// The run that was asked for.
-fn source(seed: Option<u64>, tape: Option<&Tape>) -> Source {
-    match tape {
-        Some(tape) => tape.clone().into(),
-        None => seed.expect("one of the two is required").into(),
-    }
 }
 
 fn main() -> ExitCode {
@@ -187,16 +188,16 @@ fn print_json(scenario: &Scenario, seeds: &Range<u64>, sweep: &Sweep, seconds: f
 }
 
 fn replay(args: &ReplayArgs) -> ExitCode {
-    let source = source(args.seed, args.tape.as_ref());
+    let (scenario, source) = (args.run.scenario, args.run.source());
     let seed = source.seed();
-    match args.scenario.run(source, args.trace) {
+    match scenario.run(source, args.trace) {
         Ok(run) => {
             for line in &run.trace {
                 println!("{line}");
             }
             println!(
                 "{} held with seed {}: {} requests and {} events in {} virtual seconds, hash {:016x}",
-                args.scenario.name,
+                scenario.name,
                 seed,
                 run.request_count,
                 run.event_count,
@@ -214,8 +215,7 @@ fn replay(args: &ReplayArgs) -> ExitCode {
 
 fn minimise(args: &MinimiseArgs) -> ExitCode {
     let panics = silence();
-    let source = source(args.seed, args.tape.as_ref());
-    let story = minimise_failure(args.scenario, source, args.attempts);
+    let story = minimise_failure(args.run.scenario, args.run.source(), args.attempts);
     std::panic::set_hook(panics);
     match story {
         Ok(story) => {
