@@ -44,8 +44,8 @@ pub const BURST_MAX: u64 = 64;
 
 /// Reads and writes of one connection without ever having to wait. After these the other tasks of
 /// the shard run first: a client that sends, or takes, faster than we do does not starve them. At 64
-/// KiB each that is half a MiB.
-pub const MOVES_MAX: u32 = 8;
+/// KiB each it is a millisecond at most for a body that is made of lines.
+pub const MOVES_MAX: u32 = 2;
 
 /// Connections of one shard, unless told otherwise. Who comes then waits in the kernel's backlog.
 /// actix allows 25,000 a worker; at a few KiB each this many take some 100 MiB.

@@ -18,7 +18,13 @@ use crate::driver::{Address, ListenOptions};
 /// Buffers that one system call takes: `IOV_MAX` of Linux, macOS and the BSDs. The caller writes the rest next.
 const SLICES_MAX: usize = 1024;
 
-/// A listening socket. Connections inherit its `TCP_NODELAY`: small answers must not wait for an acknowledgement.
+/// Bytes that a connection may have in the kernel which are not even sent, before a write waits (`TCP_NOTSENT_LOWAT`, see
+/// tcp(7)). Without it the kernel takes up to 4 MiB for each peer that reads slowly (`tcp_wmem`), and who writes to them has
+/// the work of filling that. What is under way comes on top of it, so it costs no throughput.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES_HIGH: u32 = 128 * 1024;
+
+/// A listening socket. Connections inherit how it is tuned.
 pub(super) fn listen(address: SocketAddr, options: ListenOptions) -> io::Result<OwnedFd> {
     let fd = bind_listener(address, options.reuse_port)?;
     start_to_listen(&fd, options)?;
@@ -38,7 +44,7 @@ pub(super) fn bind_listener(address: SocketAddr, reuse_port: bool) -> io::Result
         // that no list of addresses knows (::ffff:192.0.2.1).
         sockopt::set_ipv6_v6only(&fd, true)?;
     }
-    sockopt::set_tcp_nodelay(&fd, true)?;
+    tune(&fd)?;
     rustix::net::bind(&fd, &address)?;
     Ok(fd)
 }
@@ -68,7 +74,7 @@ fn accept_nonblocking(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<S
     rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&fd, true)?;
     if peer.as_ref().is_some_and(|peer| peer.address_family() != AddressFamily::UNIX) {
-        sockopt::set_tcp_nodelay(&fd, true)?;
+        tune(&fd)?;
     }
     Ok((fd, peer))
 }
@@ -76,7 +82,7 @@ fn accept_nonblocking(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<S
 /// Starts to connect.
 pub(super) fn connect(address: SocketAddr) -> io::Result<OwnedFd> {
     let fd = tcp_socket(address)?;
-    sockopt::set_tcp_nodelay(&fd, true)?;
+    tune(&fd)?;
     match rustix::net::connect(&fd, &address) {
         Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(fd),
         Err(error) => Err(error.into()),
@@ -140,6 +146,14 @@ fn in_our_words(address: SocketAddrAny) -> io::Result<Address> {
 /// Makes the close that follows a reset.
 pub(super) fn reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(sockopt::set_socket_linger(fd, Some(Duration::ZERO))?)
+}
+
+/// Small answers do not wait for an acknowledgement, and big ones do not pile up.
+fn tune(fd: &OwnedFd) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(fd, true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket2::SockRef::from(fd).set_tcp_notsent_lowat(UNSENT_BYTES_HIGH)?;
+    Ok(())
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<OwnedFd> {

@@ -91,6 +91,24 @@ fn echo() {
     });
 }
 
+/// A peer that does not read costs its kernel's window, and 128 KiB of what is not even sent; not the 4 MiB to which a
+/// kernel lets its buffer grow.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_not_sent_is_bounded() {
+    on_both(|| async {
+        let (client, server) = pair().await;
+        let piece = pattern(64 * 1024);
+        for writer in &mut [client, server] {
+            let mut taken = 0;
+            while timeout(Duration::from_millis(200), writer.write_all(&piece)).await.is_ok() {
+                taken += piece.len();
+                assert!(taken < 1024 * 1024, "{taken} bytes, and the peer reads none of them");
+            }
+        }
+    });
+}
+
 #[test]
 fn nobody_listens() {
     // Refused; and an address that is taken cannot be bound.
