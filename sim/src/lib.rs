@@ -48,6 +48,7 @@ mod event;
 mod everywhere;
 mod failure;
 mod files;
+pub mod harness;
 mod host;
 mod inode;
 mod jobs;

@@ -1,7 +1,7 @@
 //! The suites that run the server in the simulator, and what they are made of.
 //!
-//! This package is the only one that knows all the others. `scenario` says what a scenario is and runs it twice;
-//! `scenarios` are the scenarios; `client` is a client that shares no code with the server, so that both cannot be
+//! This package is the only one that knows all the others. `scenarios` are the
+//! scenarios; `client` is a client that shares no code with the server, so that both cannot be
 //! wrong in the same way; `conformance` compares the simulator with the operating system; `fuzz` holds the bodies of
 //! the fuzz targets.
 
@@ -12,9 +12,7 @@ pub mod compat;
 pub mod conformance;
 pub mod fuzz;
 pub mod http1_cases;
-pub mod scenario;
 pub mod scenarios;
-pub mod search;
 
 /// The examples of the README, compiled and run as doctests.
 #[cfg(doctest)]

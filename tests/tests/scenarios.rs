@@ -1,8 +1,7 @@
 //! The scenarios over fixed seeds: every seed twice, with equal traces. A failure prints the line that replays it.
 
-use mainspring_tests::scenario::Sweep;
+use mainspring_sim::harness::Sweep;
 use mainspring_tests::scenarios::{ALL, find};
-use mainspring_tests::search::{explore, minimise_failure};
 
 /// Sweeps seeds from 0, and fails with the first reports if one does not hold.
 fn check(name: &str, seed_count: u64) -> Sweep {
@@ -133,7 +132,7 @@ fn the_tape_of_a_run_is_the_run() {
 fn a_failure_is_made_as_small_as_it_can_be() {
     let scenario = find("planted-overtaken").expect("the scenario exists");
     for seed in (0..100).filter(|seed| scenario.run(*seed, false).is_err()).take(5) {
-        let story = minimise_failure(scenario, seed, 1000).expect("it fails again");
+        let story = scenario.minimise(seed, 1000).expect("it fails again");
         assert!(story.before_count > 10 && story.is_minimal, "{story}");
         let [late] = &*story.chosen else { panic!("one thing goes wrong: {story}") };
         assert_eq!(&*late.stream, "sensor/latency", "{story}");
@@ -151,10 +150,10 @@ fn a_failure_is_made_as_small_as_it_can_be() {
 #[test]
 fn a_failure_that_needs_nothing_has_an_empty_tape() {
     let scenario = find("planted-wrong-order").expect("the scenario exists");
-    let story = minimise_failure(scenario, 7, 1000).expect("it fails again");
+    let story = scenario.minimise(7, 1000).expect("it fails again");
     assert!(story.tape.is_empty() && story.chosen.is_empty(), "{story}");
     let holds = find("dependencies").expect("the scenario exists");
-    let error = minimise_failure(holds, 7, 1000).expect_err("nothing to make smaller");
+    let error = holds.minimise(7, 1000).expect_err("nothing to make smaller");
     assert_eq!(error, "dependencies holds");
 }
 
@@ -162,7 +161,7 @@ fn a_failure_that_needs_nothing_has_an_empty_tape() {
 #[test]
 fn dependencies_hold_in_all_orders_with_two_delays() {
     let scenario = find("dependencies").expect("the scenario exists");
-    let explored = explore(scenario, 0, 2, 3_000);
+    let explored = scenario.explore(0, 2, 3_000);
     assert!(explored.failure.is_none(), "{:?}", explored.failure);
     println!("{} orders, all: {}", explored.run_count, explored.is_exhausted);
     assert!(explored.is_exhausted || explored.run_count == 3_000);

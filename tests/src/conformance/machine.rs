@@ -20,12 +20,12 @@ use mainspring_executor::driver::{Driver, Signal};
 use mainspring_executor::os::{OsDriver, Pool, PoolOptions};
 use mainspring_executor::time::timeout;
 use mainspring_sim::WorldConfig;
+use mainspring_sim::harness::{Run, Setup};
 
 use super::stage::{COMPUTE_THREADS, Errand, FILES, JOBS_WAITING_MAX, KNOWN_NAME, Stage};
 use super::witness::Witness;
 use super::{CASES, Case, Expectation};
 use super::{child, programs};
-use crate::scenario::{Run, Setup};
 
 /// What a case may take on the operating system; what takes longer waits for something that was lost.
 const CASE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -272,7 +272,7 @@ fn run_rough(case: Case, is_meddling: bool) -> Result<(), String> {
 /// What did not hold, in which case.
 pub fn simulate_all(setup: &Setup) -> Result<Run, String> {
     let long = CASES.iter().filter(|case| case.is_long);
-    let turn = setup.seed % long.clone().count() as u64;
+    let turn = setup.seed() % long.clone().count() as u64;
     let whose_turn = long.zip(0..).filter(|(_, number)| *number == turn).map(|(case, _)| case);
     let mut all = Run::default();
     for case in CASES.iter().filter(|case| !case.is_long).chain(whose_turn) {
@@ -291,7 +291,7 @@ pub fn simulate_all(setup: &Setup) -> Result<Run, String> {
 /// Runs a case once on a simulated host.
 fn simulate(case: Case, machine: Machine, setup: &Setup, is_meddling: bool) -> Result<Run, String> {
     guarded(|| on_host(case, machine, setup, is_meddling))
-        .map_err(|message| format!("seed {}: {message}", setup.seed))
+        .map_err(|message| format!("seed {}: {message}", setup.seed()))
 }
 
 fn on_host(case: Case, machine: Machine, setup: &Setup, is_meddling: bool) -> Result<Run, String> {

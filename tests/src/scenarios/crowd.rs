@@ -10,45 +10,43 @@ use http::{Method, StatusCode};
 use mainspring::{IntoResponse, Request, Response, Server};
 use mainspring_executor::time::sleep;
 use mainspring_executor::{Instant, random};
+use mainspring_sim::harness::{Run, Scenario, Setup, conclude};
 use mainspring_sim::{Host, World, WorldConfig};
 
 use super::{PORT, drain, serve};
 use crate::client::{Client, ClientError, chunked};
-use crate::scenario::{Run, Scenario, Setup, conclude};
 
 const HOSTS: u64 = 10;
 const CLIENTS_PER_HOST: u64 = 10;
 const REQUESTS_PER_CLIENT: u64 = 10;
 
 /// See the file.
-pub(super) const CROWD: Scenario = Scenario {
-    name: "crowd",
-    about: "100 clients, 10 keep-alive requests each, drawn latency, order, short reads and writes",
-    is_planted: false,
-    body: run,
-};
+pub(super) const CROWD: Scenario = Scenario::new(
+    "crowd",
+    "100 clients, 10 keep-alive requests each, drawn latency, order, short reads and writes",
+    run,
+);
 
 /// See the file.
-pub(super) const LOSSY: Scenario = Scenario {
-    name: "lossy",
-    about: "the same over links that lose 1 to 5 % of all packets, one of them all for three seconds",
-    is_planted: false,
-    body: run_lossy,
-};
+pub(super) const LOSSY: Scenario = Scenario::new(
+    "lossy",
+    "the same over links that lose 1 to 5 % of all packets, one of them all for three seconds",
+    run_lossy,
+);
 
 /// While the first of the clients' hosts and the server do not hear each other.
 const CUT: core::ops::Range<Duration> = Duration::from_millis(50)..Duration::from_millis(3_050);
 
-fn run(setup: &mut Setup) -> Result<Run, String> {
+fn run(setup: &Setup) -> Result<Run, String> {
     run_over(setup, WorldConfig::rough())
 }
 
-fn run_lossy(setup: &mut Setup) -> Result<Run, String> {
-    let percent = 1 + u32::try_from(setup.seed % 5).expect("below 5");
+fn run_lossy(setup: &Setup) -> Result<Run, String> {
+    let percent = 1 + u32::try_from(setup.seed() % 5).expect("below 5");
     run_over(setup, WorldConfig { segment_loss_permille: 10 * percent, ..WorldConfig::rough() })
 }
 
-fn run_over(setup: &mut Setup, config: WorldConfig) -> Result<Run, String> {
+fn run_over(setup: &Setup, config: WorldConfig) -> Result<Run, String> {
     let is_lossy = config.segment_loss_permille > 0;
     let world = setup.world(config);
     let server = world.host("server");

@@ -8,23 +8,22 @@ use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::time::{now, sleep};
 use mainspring_executor::{CancelToken, Scope};
+use mainspring_sim::harness::{Run, Scenario, Setup, conclude};
 use mainspring_sim::{Host, Order, WorldConfig};
 
 use super::{PORT, drain, serve};
 use crate::client::Client;
-use crate::scenario::{Run, Scenario, Setup, conclude};
 
 const DEPENDENCY_MS: [u64; 3] = [200, 10, 0];
 
 /// See the file.
-pub(super) const DEPENDENCIES: Scenario = Scenario {
-    name: "dependencies",
-    about: "R23: 200 + 10 + 0 ms in sequence take 210 virtual ms, concurrently 200, exactly",
-    is_planted: false,
-    body: run,
-};
+pub(super) const DEPENDENCIES: Scenario = Scenario::new(
+    "dependencies",
+    "R23: 200 + 10 + 0 ms in sequence take 210 virtual ms, concurrently 200, exactly",
+    run,
+);
 
-fn run(setup: &mut Setup) -> Result<Run, String> {
+fn run(setup: &Setup) -> Result<Run, String> {
     // The network takes no time, so that what is measured is the dependencies alone; order is drawn.
     let config = WorldConfig {
         latency: Duration::ZERO..=Duration::ZERO,

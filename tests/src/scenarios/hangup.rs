@@ -14,18 +14,17 @@ use mainspring::{Body, IntoResponse, Request, Response, Server};
 use mainspring_executor::time::{now, sleep};
 use mainspring_executor::{CancelToken, Instant};
 use mainspring_sim::WorldConfig;
+use mainspring_sim::harness::{Run, Scenario, Setup, conclude};
 
 use super::{PORT, drain, serve};
 use crate::client::Client;
-use crate::scenario::{Run, Scenario, Setup, conclude};
 
 /// See the file.
-pub(super) const HANGUP: Scenario = Scenario {
-    name: "hangup",
-    about: "a client hangs up, by FIN and by reset, at each virtual instant of each kind of request",
-    is_planted: false,
-    body: run,
-};
+pub(super) const HANGUP: Scenario = Scenario::new(
+    "hangup",
+    "a client hangs up, by FIN and by reset, at each virtual instant of each kind of request",
+    run,
+);
 
 /// What a client asks, in pieces with a pause after each.
 const REQUESTS: [&[&str]; 4] = [
@@ -69,7 +68,7 @@ impl Drop for Guard {
     }
 }
 
-fn run(setup: &mut Setup) -> Result<Run, String> {
+fn run(setup: &Setup) -> Result<Run, String> {
     let mut total = Run::default();
     for pieces in REQUESTS {
         // Recorded for its instants; it is the same run whether recorded or not.
@@ -83,7 +82,7 @@ fn run(setup: &mut Setup) -> Result<Run, String> {
                 total.event_count += cut.run.event_count;
                 total.request_count += 1;
                 total.virtual_end = total.virtual_end.max(cut.run.virtual_end);
-                if setup.record {
+                if setup.records() {
                     total.trace.extend(cut.run.trace);
                 }
             }
@@ -102,9 +101,9 @@ fn run_once(
     pieces: &'static [&'static str],
     hang_up: Option<(Instant, HangUp)>,
 ) -> Result<Once, String> {
-    let record = setup.record || hang_up.is_none();
+    let record = setup.records() || hang_up.is_none();
     // Even seeds: everything is exact, and so is the check of when. Odd ones: a rough network.
-    let is_exact = setup.seed.is_multiple_of(2);
+    let is_exact = setup.seed().is_multiple_of(2);
     let config = if is_exact { WorldConfig::calm() } else { WorldConfig::rough() };
     let latency_max = *config.latency.end();
     let world = setup.world(WorldConfig { record, ..config });

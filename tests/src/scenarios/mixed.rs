@@ -13,20 +13,19 @@ use mainspring_executor::Instant;
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::TcpListener;
 use mainspring_executor::time::{Elapsed, sleep, timeout};
+use mainspring_sim::harness::{Run, Scenario, Setup, conclude};
 use mainspring_sim::{Host, World, WorldConfig};
 
 use super::crowd::answer;
 use super::{PORT, drain};
 use crate::client::{Client, ClientError};
-use crate::scenario::{Run, Scenario, Setup, conclude};
 
 /// See the file.
-pub(crate) const MIXED: Scenario = Scenario {
-    name: "mixed",
-    about: "up to 9 clients, each seed with other faults; links and machines fail for a while, then all is answered",
-    is_planted: false,
-    body: run,
-};
+pub(crate) const MIXED: Scenario = Scenario::new(
+    "mixed",
+    "up to 9 clients, each seed with other faults; links and machines fail for a while, then all is answered",
+    run,
+);
 
 /// Whatever goes wrong begins within so many milliseconds.
 const BEGIN_MS: u64 = 20_000;
@@ -47,7 +46,7 @@ const IMPATIENT_MAX: u32 = 50;
 /// choose to lose packets for as long as its bytes last, some of them for each attempt.
 const ATTEMPTS_MAX: u32 = 2_000;
 
-fn run(setup: &mut Setup) -> Result<Run, String> {
+fn run(setup: &Setup) -> Result<Run, String> {
     let world = setup.world(WorldConfig { event_count_max: 10_000_000, ..WorldConfig::swarm() });
     let server = world.host("server");
     start_server(&server);

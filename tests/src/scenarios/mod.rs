@@ -14,10 +14,9 @@ use mainspring::{Handler, Server, Shutdown};
 use mainspring_executor::driver::{ListenOptions, Signal};
 use mainspring_executor::net::TcpListener;
 use mainspring_sim::Host;
+use mainspring_sim::harness::Scenario;
 
 pub(crate) use mixed::MIXED;
-
-use crate::scenario::Scenario;
 
 /// All scenarios.
 pub const ALL: &[Scenario] = &[

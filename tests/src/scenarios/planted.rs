@@ -12,46 +12,46 @@ use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream, UdpSocket};
 use mainspring_executor::time::sleep;
 use mainspring_executor::{Scope, spawn};
+use mainspring_sim::harness::{Run, Scenario, Setup, conclude};
 use mainspring_sim::{Host, WorldConfig};
 
 use super::{PORT, drain, serve};
 use crate::client::Client;
-use crate::scenario::{Run, Scenario, Setup, conclude};
 
 /// A handler that leaves a task behind.
-pub(super) const LEAK: Scenario = Scenario {
-    name: "planted-leak",
-    about: "planted: a handler spawns a task that outlives its request, with a socket",
-    is_planted: true,
-    body: |setup| one_request(setup, leak),
-};
+pub(super) const LEAK: Scenario = Scenario::new(
+    "planted-leak",
+    "planted: a handler spawns a task that outlives its request, with a socket",
+    |setup| one_request(setup, leak),
+)
+.planted();
 
 /// A handler that waits for something that never wakes it.
-pub(super) const LOST_WAKE: Scenario = Scenario {
-    name: "planted-lost-wake",
-    about: "planted: a flag that is set without waking who waits for it",
-    is_planted: true,
-    body: |setup| one_request(setup, lost_wake),
-};
+pub(super) const LOST_WAKE: Scenario = Scenario::new(
+    "planted-lost-wake",
+    "planted: a flag that is set without waking who waits for it",
+    |setup| one_request(setup, lost_wake),
+)
+.planted();
 
 /// A server that answers in the order in which its handlers end.
-pub(super) const WRONG_ORDER: Scenario = Scenario {
-    name: "planted-wrong-order",
-    about: "planted: a server that answers pipelined requests in the order in which they end",
-    is_planted: true,
-    body: wrong_order,
-};
+pub(super) const WRONG_ORDER: Scenario = Scenario::new(
+    "planted-wrong-order",
+    "planted: a server that answers pipelined requests in the order in which they end",
+    wrong_order,
+)
+.planted();
 
 /// A service that takes what comes last for the latest.
-pub(super) const OVERTAKEN: Scenario = Scenario {
-    name: "planted-overtaken",
-    about: "planted: readings in datagrams, of which the last to arrive is kept, not the newest",
-    is_planted: true,
-    body: overtaken,
-};
+pub(super) const OVERTAKEN: Scenario = Scenario::new(
+    "planted-overtaken",
+    "planted: readings in datagrams, of which the last to arrive is kept, not the newest",
+    overtaken,
+)
+.planted();
 
 /// One request to a server with `handler`; then the server drains.
-fn one_request<F>(setup: &mut Setup, handler: impl Fn(Host) -> F + 'static) -> Result<Run, String>
+fn one_request<F>(setup: &Setup, handler: impl Fn(Host) -> F + 'static) -> Result<Run, String>
 where
     F: Future<Output = Response> + 'static,
 {
@@ -95,7 +95,7 @@ async fn lost_wake(_: Host) -> Response {
     "never said".into_response()
 }
 
-fn wrong_order(setup: &mut Setup) -> Result<Run, String> {
+fn wrong_order(setup: &Setup) -> Result<Run, String> {
     let world = setup.world(WorldConfig::rough());
     let server = world.host("server");
     server.run(answer_as_they_end());
@@ -152,7 +152,7 @@ async fn read_requests(stream: &Cell<Option<TcpStream>>) -> Vec<String> {
 const READINGS: u64 = 20;
 const READING_EVERY: Duration = Duration::from_millis(5);
 
-fn overtaken(setup: &mut Setup) -> Result<Run, String> {
+fn overtaken(setup: &Setup) -> Result<Run, String> {
     let world = setup.world(WorldConfig { datagram_loss_permille: 0, ..WorldConfig::rough() });
     let (service, sensor) = (world.host("service"), world.host("sensor"));
     let latest = Rc::new(Cell::new(0));

@@ -8,24 +8,23 @@ use mainspring::{IntoResponse, Request, Response, Server};
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::time::{now, sleep};
+use mainspring_sim::harness::{Run, Scenario, Setup, conclude};
 use mainspring_sim::{Host, WorldConfig};
 
 use super::{PORT, drain, serve};
 use crate::client::Client;
-use crate::scenario::{Run, Scenario, Setup, conclude};
 
 const OTHERS: u64 = 500;
 const STALL: Duration = Duration::from_secs(30);
 
 /// See the file.
-pub(super) const STALLED: Scenario = Scenario {
-    name: "stalled",
-    about: "R6: one request waits 30 s for its dependency, 500 others take as long as without it",
-    is_planted: false,
-    body: run,
-};
+pub(super) const STALLED: Scenario = Scenario::new(
+    "stalled",
+    "R6: one request waits 30 s for its dependency, 500 others take as long as without it",
+    run,
+);
 
-fn run(setup: &mut Setup) -> Result<Run, String> {
+fn run(setup: &Setup) -> Result<Run, String> {
     let (without, _) = run_once(setup, false)?;
     let (with, run) = run_once(setup, true)?;
     if without.len() as u64 != OTHERS {

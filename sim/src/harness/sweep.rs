@@ -1,0 +1,85 @@
+//! `Sweep`: many seeds of one scenario, each twice.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+
+use super::{Run, Scenario, ScenarioFailure};
+
+/// So many seeds are run once before the first of them is run again.
+const BETWEEN: u64 = 8;
+
+/// What became of many seeds.
+#[derive(Clone, Debug, Default)]
+pub struct Sweep {
+    /// Seeds that were run, each of them twice.
+    pub seed_count: u64,
+    /// Requests that were answered, in the first run of each seed.
+    pub request_count: u64,
+    /// Turns and network events, in the first run of each seed.
+    pub event_count: u64,
+    /// By seed.
+    pub failures: Vec<ScenarioFailure>,
+    /// All hashes together, whatever the order of the seeds: equal for equal sweeps.
+    pub hash: u64,
+}
+
+impl Sweep {
+    fn add(&mut self, result: Result<Run, ScenarioFailure>) {
+        self.seed_count += 1;
+        match result {
+            Ok(run) => {
+                self.request_count += run.request_count;
+                self.event_count += run.event_count;
+                self.hash = self.hash.wrapping_add(run.trace_hash);
+            }
+            Err(failure) => self.failures.push(failure),
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.seed_count += other.seed_count;
+        self.request_count += other.request_count;
+        self.event_count += other.event_count;
+        self.hash = self.hash.wrapping_add(other.hash);
+        self.failures.extend(other.failures);
+    }
+}
+
+impl Scenario {
+    /// Runs each seed of a range twice, on all cores; between the two runs of a seed its thread runs others, so that what a
+    /// run leaves behind in a process shows.
+    ///
+    /// # Panics
+    /// When a worker does outside of a run.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "each run is on one thread; they share nothing")]
+    pub fn sweep(&self, seeds: Range<u64>) -> Sweep {
+        let next = AtomicU64::new(seeds.start);
+        let total = Mutex::new(Sweep::default());
+        let workers = std::thread::available_parallelism().map_or(1, core::num::NonZeroUsize::get);
+        std::thread::scope(|threads| {
+            for _ in 0..workers {
+                threads.spawn(|| {
+                    let mut part = Sweep::default();
+                    loop {
+                        let from = next.fetch_add(BETWEEN, Ordering::Relaxed);
+                        if from >= seeds.end {
+                            break;
+                        }
+                        let seeds = from..seeds.end.min(from + BETWEEN);
+                        let firsts: Vec<_> =
+                            seeds.clone().map(|seed| self.run(seed, false)).collect();
+                        for (seed, first) in seeds.zip(firsts) {
+                            part.add(first.and_then(|first| self.run_again(seed, first)));
+                        }
+                    }
+                    total.lock().expect("no worker panics with it").merge(part);
+                });
+            }
+        });
+        let mut total = total.into_inner().expect("no worker panics with it");
+        total.failures.sort_by_key(|failure| failure.seed);
+        total
+    }
+}
