@@ -19,6 +19,7 @@ pub struct Recording {
 #[derive(Debug, Default)]
 struct Made {
     count: u64,
+    event_count: u64,
     chosen: Vec<Chosen>,
 }
 
@@ -56,6 +57,17 @@ impl Recording {
         if value > 0 {
             made.chosen.push(chosen());
         }
+    }
+
+    /// Counts an event of one of the worlds.
+    pub(crate) fn count_event(&self) {
+        self.made.borrow_mut().event_count += 1;
+    }
+
+    /// Turns and network events of all worlds so far.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.made.borrow().event_count
     }
 
     /// How many choices were made, with those whose answer was 0.

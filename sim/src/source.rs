@@ -71,6 +71,10 @@ impl Source {
         self.seed
     }
 
+    pub(crate) fn recording(&self) -> Option<&Recording> {
+        self.recording.as_ref()
+    }
+
     pub(crate) fn enumerates_orders(&self) -> bool {
         matches!(self.answers, Answers::Orders(_))
     }

@@ -30,6 +30,7 @@ use crate::net::{Line, Link};
 use crate::power::LifeNumber;
 use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
+use crate::recording::Recording;
 use crate::room::{Room, Step};
 use crate::seat::{Seat, Seats, Wrap};
 use crate::source::Source;
@@ -54,6 +55,7 @@ pub struct World {
     victims: Victims,
     hooks: RefCell<Vec<Option<Hook>>>,
     event_count: core::cell::Cell<u64>,
+    recording: Option<Recording>,
 }
 
 impl World {
@@ -66,8 +68,10 @@ impl World {
     /// [`Order::Pct`]: crate::Order::Pct
     #[must_use]
     pub fn new(source: impl Into<Source>, config: WorldConfig) -> Self {
+        let source = source.into();
         Self {
-            room: Rc::new(RefCell::new(Room::new(&source.into(), config))),
+            recording: source.recording().cloned(),
+            room: Rc::new(RefCell::new(Room::new(&source, config))),
             hosts: RefCell::default(),
             foreground: Rc::default(),
             unparked: Arc::default(),
@@ -457,6 +461,9 @@ impl World {
     fn count_event(&self) -> Result<(), Failure> {
         let count = self.event_count.get() + 1;
         self.event_count.set(count);
+        if let Some(recording) = &self.recording {
+            recording.count_event();
+        }
         if count > self.room.borrow().config.event_count_max {
             return Err(self.stuck(FailureKind::EventLimit));
         }

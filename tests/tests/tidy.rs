@@ -144,6 +144,7 @@ fn crates_depend_in_one_direction() {
     check("server", &["mainspring-executor"]);
     check("sim", &["mainspring-executor"]);
     check("tests", &["mainspring", "mainspring-executor", "mainspring-sim"]);
+    check("tests/zoo", &["mainspring", "mainspring-executor", "mainspring-sim"]);
 }
 
 /// Unsafe code stays where docs/ARCHITECTURE.md says, whatever a crate allows itself.

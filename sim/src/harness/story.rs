@@ -14,6 +14,8 @@ pub struct Story {
     pub tape: Tape,
     /// Choices of the first run that were not harmless.
     pub before_count: usize,
+    /// Turns and network events of the first run, and of the smallest.
+    pub event_counts: (u64, u64),
     /// Those that are left, in the order in which they are made.
     pub chosen: Vec<Chosen>,
     /// Runs that it took.
@@ -25,11 +27,12 @@ pub struct Story {
 impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (attempts, after) = (self.attempt_count, self.chosen.len());
+        let (all, left) = self.event_counts;
         let end = if self.is_minimal { "" } else { "; more may go, for the attempts ran out" };
         writeln!(f, "{}\n", self.failure.headline())?;
         writeln!(
             f,
-            "minimised: {} choices -> {after}, in {attempts} runs{end}",
+            "minimised: {} choices -> {after}, {all} events -> {left}, in {attempts} runs{end}",
             self.before_count
         )?;
         for chosen in &self.chosen {
@@ -53,7 +56,7 @@ impl Scenario {
             let failure = result.err().filter(|failure| failure.signature() == signature)?;
             Some((failure, recording))
         };
-        let first = recording.tape();
+        let (first, all) = (recording.tape(), recording.event_count());
         let Some((confirmed, _)) = again(&first) else {
             return Err(format!(
                 "the failure does not come back from its tape: {failure}\n\
@@ -66,6 +69,7 @@ impl Scenario {
             failure,
             tape: small.tape,
             before_count: first.len(),
+            event_counts: (all, recording.event_count()),
             chosen: recording.chosen(),
             attempt_count: small.attempt_count,
             is_minimal: small.is_minimal,
