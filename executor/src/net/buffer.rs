@@ -1,8 +1,9 @@
-//! Receive buffers, lent by the shard to streams that hold unread bytes: an idle connection holds none, and one whose message
-//! comes in pieces holds as much as has come of it.
+//! Receive buffers, lent to streams that hold unread bytes: an idle connection holds none, and one whose message comes in pieces
+//! holds as much as has come of it.
 
 use core::cell::RefCell;
 use core::fmt;
+use std::rc::{Rc, Weak};
 
 use super::CHUNK_BYTES;
 
@@ -10,7 +11,7 @@ use super::CHUNK_BYTES;
 /// message head always fits. The bound of what a stream holds of bytes that its reader did not consume.
 pub const RECV_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Buffers kept for reuse by a shard: 1 MiB. Few are out at a time, and the one given back last is used first, so
+/// Buffers kept for reuse: 1 MiB. Few are out at a time, and the one given back last is used first, so
 /// that all connections of a turn share the same warm memory.
 const POOLED_MAX: usize = 16;
 
@@ -18,10 +19,15 @@ const POOLED_MAX: usize = 16;
 /// more costs more than it saves.
 const SETTLED_BYTES_MAX: usize = RECV_BUFFER_BYTES / 8;
 
-/// Memory of chunks kept for reuse by a shard: as much once more.
+/// Memory of chunks kept for reuse: as much once more.
 const POOLED_CHUNKS_MAX: usize = 4;
 
-/// The spare buffers of a shard.
+thread_local! {
+    static POOL: RefCell<Weak<BufferPool>> = const { RefCell::new(Weak::new()) };
+}
+
+/// The spare buffers of the shards of a thread, as long as there are any. As a rule it has one; a simulated room has one for each of
+/// its machines, which need a buffer no more often than one of them would.
 #[derive(Default)]
 pub(crate) struct BufferPool {
     spare: RefCell<Vec<Box<[u8]>>>,
@@ -29,6 +35,17 @@ pub(crate) struct BufferPool {
 }
 
 impl BufferPool {
+    /// That of this thread.
+    pub(crate) fn of_thread() -> Rc<Self> {
+        POOL.with_borrow_mut(|pool| {
+            pool.upgrade().unwrap_or_else(|| {
+                let made = Rc::default();
+                *pool = Rc::downgrade(&made);
+                made
+            })
+        })
+    }
+
     fn take(&self) -> Box<[u8]> {
         let spare = self.spare.borrow_mut().pop();
         spare.unwrap_or_else(|| vec![0; RECV_BUFFER_BYTES].into_boxed_slice())

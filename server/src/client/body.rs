@@ -49,13 +49,13 @@ impl ResponseBody {
     /// [`ErrorKind::TooLong`], or why the body could not be read. A body that was cut off is an error, never a short body.
     pub async fn collect(mut self, bytes_max: usize) -> Result<Bytes, Error> {
         let Some(conversation) = &self.conversation else { return Ok(Bytes::new()) };
-        // Made while it is known who was asked.
-        let too_long = conversation.error(ErrorKind::TooLong);
+        // Noted while it is known.
+        let asked = conversation.asked();
         let mut all = Vec::new();
         while let Some(chunk) = self.chunk().await {
             let chunk = chunk?;
             if all.len() + chunk.len() > bytes_max {
-                return Err(too_long);
+                return Err(asked.error(ErrorKind::TooLong));
             }
             if all.is_empty() && self.conversation.is_none() {
                 return Ok(chunk);

@@ -26,6 +26,9 @@ use crate::Body;
 use crate::http1::BodyLength;
 use crate::http1::exchange::{Exchange, RequestError, RequestParts, ResponseLimits, TargetForm};
 
+/// Room for the head of a request, as most of them are.
+const HEAD_BYTES: usize = 256;
+
 /// An HTTP/1.1 client of the current shard. Clones share its connections; with the last of them the idle ones are closed.
 #[derive(Clone)]
 pub struct Client {
@@ -142,16 +145,21 @@ impl Client {
     fn origin(&self, parts: &http::request::Parts) -> Result<Origin, Error> {
         let is_tunnel = parts.method == Method::CONNECT;
         let target = Origin::of(&parts.uri);
-        let host = target.as_ref().map(ToString::to_string).unwrap_or_default();
-        let refused = |kind| Error::new(kind, host, Phase::Check, false);
+        let refused = |kind| {
+            let host = target.as_ref().map(ToString::to_string).unwrap_or_default();
+            Error::new(kind, host, Phase::Check, false)
+        };
         match parts.uri.scheme() {
             None if is_tunnel => {}
             Some(scheme) if !is_tunnel && *scheme == Scheme::HTTP => {}
             Some(scheme) if *scheme != Scheme::HTTP => return Err(refused(ErrorKind::Scheme)),
             _ => return Err(refused(ErrorKind::Request(RequestError::Target))),
         }
-        let target = target.ok_or_else(|| refused(ErrorKind::Request(RequestError::Target)))?;
-        Ok(self.shared.proxy.clone().unwrap_or(target))
+        match (&self.shared.proxy, &target) {
+            (_, None) => Err(refused(ErrorKind::Request(RequestError::Target))),
+            (Some(proxy), Some(_)) => Ok(proxy.clone()),
+            (None, Some(target)) => Ok(target.clone()),
+        }
     }
 }
 
@@ -197,7 +205,7 @@ impl Call<'_> {
             body: self.length,
             form: self.form,
         };
-        let mut head = Vec::new();
+        let mut head = Vec::with_capacity(HEAD_BYTES);
         let exchange = Exchange::start(Rc::clone(self.limits), &parts, &mut head);
         let exchange = exchange
             .map_err(|error| Error::unsent(ErrorKind::Request(error), self.origin, Phase::Check))?;

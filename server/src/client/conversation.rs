@@ -42,6 +42,19 @@ pub(super) struct Conversation {
     has_head: bool,
 }
 
+/// What an error says besides what it is.
+pub(super) struct Asked {
+    origin: Origin,
+    phase: Phase,
+    may_be_processed: bool,
+}
+
+impl Asked {
+    pub(super) fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, &self.origin, self.phase, self.may_be_processed)
+    }
+}
+
 /// What was read, without the buffer that it was read from.
 enum Read {
     Interim(Response<()>),
@@ -209,7 +222,16 @@ impl Conversation {
     }
 
     pub(super) fn error(&self, kind: ErrorKind) -> Error {
-        Error::new(kind, &self.origin, self.phase(), self.upload.written() > 0)
+        self.asked().error(kind)
+    }
+
+    /// Who was asked, and how far that has come.
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            origin: self.origin.clone(),
+            phase: self.phase(),
+            may_be_processed: self.upload.written() > 0,
+        }
     }
 
     /// Sends what can be sent now.
