@@ -61,10 +61,12 @@ pub(crate) enum Label {
     Buffers,
     /// What a crash takes of the changes that were not on the disk.
     Crash,
+    /// The random bits that a program asks the system for, past its driver.
+    SystemEntropy,
 }
 
 impl Label {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -87,6 +89,7 @@ impl Label {
         Self::Order,
         Self::Buffers,
         Self::Crash,
+        Self::SystemEntropy,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
@@ -114,6 +117,7 @@ impl Label {
             Self::Order => "order",
             Self::Buffers => "buffers",
             Self::Crash => "crash",
+            Self::SystemEntropy => "system entropy",
         }
     }
 }
@@ -159,10 +163,7 @@ impl Choices {
 
     /// The stream of a purpose. One that is no label's is on no tape: what is drawn from it must decide nothing by itself.
     pub(crate) fn generator(&self, shard: &str, purpose: &str) -> Pcg64Mcg {
-        let hash = fnv1a(&[shard.as_bytes(), b"/", purpose.as_bytes()]);
-        let high = splitmix64(self.seed ^ hash);
-        let low = splitmix64(high.wrapping_add(hash));
-        Pcg64Mcg::new(u128::from(high) << 64 | u128::from(low))
+        generator(self.seed, shard, purpose)
     }
 
     /// The virtual time moves on: a script keeps when a choice was made.
@@ -258,6 +259,11 @@ impl Choices {
         self.stream(Some(shard), Label::Entropy).0.next_u64()
     }
 
+    /// Bytes for who asks the system: [`Choices::bits`], of another stream.
+    pub(crate) fn fill(&mut self, owner: Option<ShardId>, target: &mut [u8]) {
+        self.stream(owner, Label::SystemEntropy).0.fill_bytes(target);
+    }
+
     fn stream(
         &mut self,
         owner: Option<ShardId>,
@@ -268,6 +274,14 @@ impl Choices {
         let script = self.script.as_deref_mut().map(|script| (script, index));
         (&mut self.streams[index], script)
     }
+}
+
+/// The stream of an owner and a purpose.
+pub(crate) fn generator(seed: u64, owner: &str, purpose: &str) -> Pcg64Mcg {
+    let hash = fnv1a(&[owner.as_bytes(), b"/", purpose.as_bytes()]);
+    let high = splitmix64(seed ^ hash);
+    let low = splitmix64(high.wrapping_add(hash));
+    Pcg64Mcg::new(u128::from(high) << 64 | u128::from(low))
 }
 
 /// A number below `bound`: the high half of a 64 by 64 bit product. No loop, the same on every platform, off from fair by

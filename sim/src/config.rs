@@ -75,6 +75,9 @@ pub struct WorldConfig {
     pub virtual_time_max: Duration,
     /// A run with more events and turns than this has failed: it goes round in circles.
     pub event_count_max: u64,
+    /// Whether a call of libc's clocks or entropy fails the run, with the place that made it; else it is answered, and
+    /// counted. Only a binary with the guard notices such calls: see [`bypass`](crate::bypass).
+    pub is_strict: bool,
     /// Whether to keep the text of the trace and the list of instants; the hash is always made. Costs memory for
     /// each event.
     pub record: bool,
@@ -139,6 +142,7 @@ impl WorldConfig {
             stall_budget: Duration::from_millis(100),
             virtual_time_max: Duration::from_secs(24 * 3600),
             event_count_max: 1_000_000_000,
+            is_strict: false,
             record: false,
         }
     }

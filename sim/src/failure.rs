@@ -23,6 +23,8 @@ pub enum FailureKind {
     EventLimit,
     /// The shard itself failed.
     Shard,
+    /// A program asked libc for a time or for entropy, and [`WorldConfig::is_strict`](crate::WorldConfig::is_strict).
+    Bypass,
 }
 
 impl fmt::Display for FailureKind {
@@ -34,6 +36,7 @@ impl fmt::Display for FailureKind {
             Self::TimeLimit => "the virtual time ran out",
             Self::EventLimit => "the number of events ran out: the run goes round in circles",
             Self::Shard => "a shard failed",
+            Self::Bypass => "something went past the driver",
         })
     }
 }

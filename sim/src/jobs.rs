@@ -116,6 +116,11 @@ pub(crate) struct DueCall {
 }
 
 impl DueCall {
+    /// Whose program it is of.
+    pub(crate) fn shard(&self) -> ShardId {
+        self.handle.shard
+    }
+
     /// Runs the closure, or drops it where nobody can.
     pub(crate) fn run(self) -> Option<(Handle, Over)> {
         let Self { handle, call, is_dead, waited, ran } = self;

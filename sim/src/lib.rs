@@ -36,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bypass;
 mod calls;
 mod choice;
 mod clock;
@@ -65,6 +66,7 @@ mod room;
 mod schedule;
 mod script;
 mod seat;
+mod seen;
 mod signals;
 mod source;
 mod spend;

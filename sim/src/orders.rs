@@ -1,7 +1,6 @@
 //! `Orders`: all orders of a run that differ from the first-in first-out one in few places, one after the other.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::source::Source;
 
@@ -33,7 +32,7 @@ use crate::source::Source;
 #[derive(Debug)]
 pub struct Orders {
     seed: u64,
-    path: Rc<RefCell<Path>>,
+    path: Arc<Mutex<Path>>,
     has_begun: bool,
 }
 
@@ -42,7 +41,7 @@ impl Orders {
     #[must_use]
     pub fn new(seed: u64, delays_max: u64) -> Self {
         let path = Path { steps: Vec::new(), next: 0, delays_max };
-        Self { seed, path: Rc::new(RefCell::new(path)), has_begun: false }
+        Self { seed, path: Arc::new(Mutex::new(path)), has_begun: false }
     }
 }
 
@@ -50,9 +49,11 @@ impl Iterator for Orders {
     type Item = Source;
 
     fn next(&mut self) -> Option<Source> {
-        if self.has_begun && !self.path.borrow_mut().advance() {
+        let mut path = self.path.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_begun && !path.advance() {
             return None;
         }
+        drop(path);
         self.has_begun = true;
         Some(Source::orders(self.seed, &self.path))
     }

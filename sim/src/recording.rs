@@ -1,8 +1,7 @@
 //! `Recording`: the choices of a run, as they were made.
 
 use core::fmt;
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mainspring_executor::driver::Instant;
 
@@ -13,7 +12,7 @@ use crate::tape::Tape;
 #[derive(Clone, Debug)]
 pub struct Recording {
     seed: u64,
-    made: Rc<RefCell<Made>>,
+    made: Arc<Mutex<Made>>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +28,7 @@ pub struct Chosen {
     /// The virtual time.
     pub at: Instant,
     /// Whose, and what about: `server/task`.
-    pub stream: Rc<str>,
+    pub stream: Arc<str>,
     /// How many choices of the stream came before.
     pub position: u64,
     /// The answer; above 0.
@@ -47,12 +46,16 @@ impl fmt::Display for Chosen {
 
 impl Recording {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, made: Rc::default() }
+        Self { seed, made: Arc::default() }
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts an answer, and keeps it unless it is the harmless one.
     pub(crate) fn add(&self, value: u64, chosen: impl FnOnce() -> Chosen) {
-        let mut made = self.made.borrow_mut();
+        let mut made = self.made();
         made.count += 1;
         if value > 0 {
             made.chosen.push(chosen());
@@ -61,32 +64,32 @@ impl Recording {
 
     /// Counts an event of one of the worlds.
     pub(crate) fn count_event(&self) {
-        self.made.borrow_mut().event_count += 1;
+        self.made().event_count += 1;
     }
 
     /// Turns and network events of all worlds so far.
     #[must_use]
     pub fn event_count(&self) -> u64 {
-        self.made.borrow().event_count
+        self.made().event_count
     }
 
     /// How many choices were made, with those whose answer was 0.
     #[must_use]
     pub fn choice_count(&self) -> u64 {
-        self.made.borrow().count
+        self.made().count
     }
 
     /// Those whose answer was not 0, in the order in which they were made.
     #[must_use]
     pub fn chosen(&self) -> Vec<Chosen> {
-        self.made.borrow().chosen.clone()
+        self.made().chosen.clone()
     }
 
     /// The tape that makes the same choices again.
     #[must_use]
     pub fn tape(&self) -> Tape {
         let mut tape = Tape::new(self.seed);
-        for chosen in &self.made.borrow().chosen {
+        for chosen in &self.made().chosen {
             tape.set(&chosen.stream, chosen.position, chosen.value);
         }
         tape

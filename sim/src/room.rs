@@ -15,6 +15,7 @@ use mainspring_executor::driver::{Instant, Token};
 use mainspring_executor::token_table::TokenTable;
 use slab::Slab;
 
+use crate::bypass::Bypasses;
 use crate::calls::Calls;
 use crate::choice::{Choices, Label, Span};
 use crate::clock::Clock;
@@ -72,6 +73,8 @@ pub(crate) struct Room {
     pub(crate) programs: Programs,
     /// Of one machine, where somebody counts them.
     pub(crate) calls: Option<Calls>,
+    /// Calls that went past the drivers.
+    pub(crate) bypasses: Bypasses,
     /// All that were ever started.
     pub(crate) processes: Vec<Process>,
     machines: Vec<Machine>,
@@ -165,6 +168,7 @@ impl Room {
             debris: Vec::new(),
             programs: Programs::default(),
             calls: None,
+            bypasses: Bypasses::default(),
             processes: Vec::new(),
             machines: Vec::new(),
             shards: Vec::new(),
@@ -310,6 +314,9 @@ impl Room {
     #[inline]
     pub(crate) fn note(&mut self, shard: ShardId, kind: Kind, subject: u64, number: u64) {
         self.trace.note(self.now, Some(shard), kind, subject, number);
+        if self.config.record {
+            self.trace.attribute(self.shard(shard).spent.poll());
+        }
     }
 
     /// Notes something that happened to a machine.

@@ -1,7 +1,7 @@
 //! `Script`: answers to the choices of one world that do not come from its seed, and the note of all answers. It decides
 //! nothing else.
 
-use std::rc::Rc;
+use std::sync::{Arc, PoisonError};
 
 use mainspring_executor::driver::Instant;
 
@@ -24,7 +24,7 @@ pub(crate) struct Script {
 /// A stream of choices.
 #[derive(Debug)]
 struct Line {
-    name: Rc<str>,
+    name: Arc<str>,
     /// It is about the order of things.
     is_order: bool,
     /// How many were made.
@@ -63,15 +63,19 @@ impl Script {
         let value = match &self.answers {
             Answers::Seed => draw(),
             Answers::Tape(tape) => tape.get(&line.name, position).min(bound - 1),
-            Answers::Bytes(bytes) => bytes.borrow_mut().below(bound),
-            Answers::Orders(orders) if line.is_order => orders.borrow_mut().below(bound),
+            Answers::Bytes(bytes) => {
+                bytes.lock().unwrap_or_else(PoisonError::into_inner).below(bound)
+            }
+            Answers::Orders(orders) if line.is_order => {
+                orders.lock().unwrap_or_else(PoisonError::into_inner).below(bound)
+            }
             Answers::Orders(_) => draw(),
         };
         if let Some(recording) = &self.recording {
             let stream = &line.name;
             recording.add(value, || Chosen {
                 at: self.now,
-                stream: Rc::clone(stream),
+                stream: Arc::clone(stream),
                 position,
                 value,
                 bound,

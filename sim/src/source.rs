@@ -1,7 +1,7 @@
 //! `Source`: where the choices of a run come from.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::orders::Path;
 use crate::recording::Recording;
@@ -20,18 +20,18 @@ pub struct Source {
     answers: Answers,
     recording: Option<Recording>,
     /// Worlds that were made from it.
-    worlds: Rc<Cell<u32>>,
+    worlds: Arc<AtomicU32>,
 }
 
-/// What a script answers with.
+/// What a script answers with. Shared with whoever started the run, which may be on a thread of its own.
 #[derive(Clone, Debug)]
 pub(crate) enum Answers {
     /// What is drawn from the seed.
     Seed,
-    Tape(Rc<Tape>),
-    Bytes(Rc<RefCell<Bytes>>),
+    Tape(Arc<Tape>),
+    Bytes(Arc<Mutex<Bytes>>),
     /// Orders as a path says; what is drawn for all else.
-    Orders(Rc<RefCell<Path>>),
+    Orders(Arc<Mutex<Path>>),
 }
 
 impl Source {
@@ -40,15 +40,15 @@ impl Source {
     #[must_use]
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = Bytes { bytes: bytes.into(), taken: 0 };
-        Self::new(0, Answers::Bytes(Rc::new(RefCell::new(bytes))))
+        Self::new(0, Answers::Bytes(Arc::new(Mutex::new(bytes))))
     }
 
-    pub(crate) fn orders(seed: u64, path: &Rc<RefCell<Path>>) -> Self {
-        Self::new(seed, Answers::Orders(Rc::clone(path)))
+    pub(crate) fn orders(seed: u64, path: &Arc<Mutex<Path>>) -> Self {
+        Self::new(seed, Answers::Orders(Arc::clone(path)))
     }
 
     fn new(seed: u64, answers: Answers) -> Self {
-        Self { seed, answers, recording: None, worlds: Rc::default() }
+        Self { seed, answers, recording: None, worlds: Arc::default() }
     }
 
     /// Keeps the choices of the worlds that are made from it, and from its clones, from now on.
@@ -81,7 +81,7 @@ impl Source {
 
     /// The answers for the next world. `None`: all of them are drawn, and nobody wants to know.
     pub(crate) fn script(&self) -> Option<Script> {
-        let world = self.worlds.replace(self.worlds.get() + 1);
+        let world = self.worlds.fetch_add(1, Ordering::Relaxed);
         if matches!(self.answers, Answers::Seed) && self.recording.is_none() {
             return None;
         }
@@ -97,7 +97,7 @@ impl From<u64> for Source {
 
 impl From<Tape> for Source {
     fn from(tape: Tape) -> Self {
-        Self::new(tape.seed(), Answers::Tape(Rc::new(tape)))
+        Self::new(tape.seed(), Answers::Tape(Arc::new(tape)))
     }
 }
 

@@ -93,6 +93,11 @@ impl Spent {
         assert!(before.is_none(), "a shard has one heart");
     }
 
+    /// The poll that runs.
+    pub(crate) fn poll(&self) -> Option<Pulse> {
+        self.heartbeat.as_ref()?.pulse()
+    }
+
     /// The poll that runs takes more time. Gives it and what it has taken, where that is too much, and whether that is
     /// worth a report.
     fn add(&mut self, duration: Duration, budget: Duration) -> Option<(Pulse, Duration, bool)> {

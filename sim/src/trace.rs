@@ -6,7 +6,7 @@
 use core::fmt;
 use std::rc::Rc;
 
-use mainspring_executor::driver::{Instant, Token};
+use mainspring_executor::driver::{Instant, Pulse, Token};
 
 use crate::event::ShardId;
 
@@ -79,6 +79,9 @@ pub(crate) enum Kind {
     Pause,
     Resume,
     Unheard,
+    LibcTime,
+    LibcDate,
+    LibcEntropy,
 }
 
 impl Kind {
@@ -151,6 +154,9 @@ impl Kind {
             Self::Pause => ("pauses", Shape::Nothing),
             Self::Resume => ("resumes", Shape::Nothing),
             Self::Unheard => ("packet finds the machine off", Shape::Connection("count")),
+            Self::LibcTime => ("asks libc for the time", Shape::Nothing),
+            Self::LibcDate => ("asks libc for the date", Shape::Nothing),
+            Self::LibcEntropy => ("asks libc for bytes of entropy:", Shape::Number),
         }
     }
 }
@@ -186,6 +192,8 @@ struct Entry {
     kind: Kind,
     subject: u64,
     number: u64,
+    /// The poll that did it; `None` for what the room does by itself.
+    poll: Option<Pulse>,
 }
 
 /// What happened so far.
@@ -226,12 +234,43 @@ impl Trace {
             if record.instants.last() != Some(&at) {
                 record.instants.push(at);
             }
-            record.entries.push(Entry { at, shard, kind, subject, number });
+            record.entries.push(Entry { at, shard, kind, subject, number, poll: None });
+        }
+    }
+
+    /// Keeps what is not part of the run itself, but may explain what is: in the text alone, where that is asked for.
+    pub(crate) fn remark(
+        &mut self,
+        at: Instant,
+        shard: Option<ShardId>,
+        kind: Kind,
+        poll: Option<Pulse>,
+        number: u64,
+    ) {
+        if let Some(record) = &mut self.record {
+            record.entries.push(Entry { at, shard, kind, subject: number, number: 0, poll });
+        }
+    }
+
+    /// What was noted last was done by that poll.
+    pub(crate) fn attribute(&mut self, poll: Option<Pulse>) {
+        let last = self.record.as_mut().and_then(|record| record.entries.last_mut());
+        if let Some(last) = last {
+            last.poll = poll;
         }
     }
 
     pub(crate) fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// For each thing that happened the task that did it, if one did; empty where not asked for.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = Option<String>> {
+        let entries = self.record.as_ref().map_or(&[][..], |record| &record.entries);
+        entries.iter().map(|entry| {
+            let poll = entry.poll.as_ref()?;
+            Some(format!("{}, spawned at {}", poll.task, poll.origin))
+        })
     }
 
     /// The instants at which something happened, each once; empty where not asked for.
@@ -262,7 +301,7 @@ struct Line<'a> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Entry { at, shard, kind, subject, number } = *self.entry;
+        let Entry { at, shard, kind, subject, number, .. } = *self.entry;
         let (name, shape) = kind.shape();
         let shard = shard.map_or("-", |shard| &self.names[shard.index()]);
         write!(f, "{at} {shard} {name}")?;

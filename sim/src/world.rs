@@ -18,6 +18,7 @@ use std::sync::Arc;
 use mainspring_executor::driver::{Driver, Instant};
 use mainspring_executor::{JoinError, Turn};
 
+use crate::bypass::{Bypasses, Here};
 use crate::calls::{Call, Calls, Error};
 use crate::choice::{Label, Span};
 use crate::config::WorldConfig;
@@ -33,6 +34,7 @@ use crate::program::{Program, SimProcess};
 use crate::recording::Recording;
 use crate::room::{Room, Step};
 use crate::seat::{Seat, Seats, Wrap};
+use crate::seen::Seen;
 use crate::source::Source;
 use crate::spend::during_turn;
 use crate::victim::Victims;
@@ -56,6 +58,9 @@ pub struct World {
     hooks: RefCell<Vec<Option<Hook>>>,
     event_count: core::cell::Cell<u64>,
     recording: Option<Recording>,
+    here: Rc<Here>,
+    /// Who wants to know in the end what happened.
+    seen: Option<Rc<RefCell<Seen>>>,
 }
 
 impl World {
@@ -69,9 +74,12 @@ impl World {
     #[must_use]
     pub fn new(source: impl Into<Source>, config: WorldConfig) -> Self {
         let source = source.into();
+        let room = Rc::new(RefCell::new(Room::new(&source, config)));
         Self {
             recording: source.recording().cloned(),
-            room: Rc::new(RefCell::new(Room::new(&source, config))),
+            here: Here::within(&room),
+            seen: None,
+            room,
             hosts: RefCell::default(),
             foreground: Rc::default(),
             unparked: Arc::default(),
@@ -79,6 +87,12 @@ impl World {
             hooks: RefCell::default(),
             event_count: core::cell::Cell::new(0),
         }
+    }
+
+    /// Tells in its end what happened.
+    pub(crate) fn seen_by(mut self, seen: &Rc<RefCell<Seen>>) -> Self {
+        self.seen = Some(Rc::clone(seen));
+        self
     }
 
     /// Adds a host. The n-th has the addresses 10.0.0.n and fd00::n. Its name goes into its draws: a host with the same name makes
@@ -234,11 +248,14 @@ impl World {
     /// May be called again, after more tasks were started.
     ///
     /// # Errors
-    /// A panic of a foreground task, a deadlock, or a bound of [`WorldConfig`] that was reached.
+    /// A panic of a foreground task, a deadlock, or a bound of [`WorldConfig`] that was reached; with
+    /// [`WorldConfig::is_strict`], a call past the driver.
     pub fn run(&self) -> Result<Report, Failure> {
+        let _here = self.here.enter();
         self.wake_all();
         loop {
             self.bury()?;
+            self.check_bypasses()?;
             self.room.borrow_mut().close_abandoned();
             for shard in self.unparked.take() {
                 self.room.borrow_mut().wake(shard);
@@ -310,6 +327,13 @@ impl World {
         leaks
     }
 
+    /// What programs asked libc for, past their drivers, in this world so far. Needs the guard: see
+    /// [`bypass`](crate::bypass).
+    #[must_use]
+    pub fn bypasses(&self) -> Bypasses {
+        self.room.borrow().bypasses.clone()
+    }
+
     fn host_of(&self, id: ShardId) -> Host {
         self.hosts.borrow()[id.index()].clone()
     }
@@ -343,7 +367,8 @@ impl World {
             drop(debris);
             let next = self.room.borrow_mut().dying.pop_front();
             let Some((shard, life)) = next else { return Ok(()) };
-            self.host_of(shard).seat.bury(life);
+            let seat = self.host_of(shard).seat;
+            self.here.run(shard, || seat.bury(life));
             // What it forgot is dropped with nothing borrowed, as its own kernel closes it.
             let forgotten = self.room.borrow_mut().shard_buried(shard, life);
             drop(forgotten);
@@ -356,7 +381,8 @@ impl World {
         self.count_event()?;
         let shard = self.hosts.borrow()[id.index()].seat.shard();
         let started = self.now();
-        if let Err(error) = during_turn(&self.room, id, || shard.turn(Turn::Poll)) {
+        let turn = || during_turn(&self.room, id, || shard.turn(Turn::Poll));
+        if let Err(error) = self.here.run(id, turn) {
             return Err(self.failure(FailureKind::Shard, format!("{error}\n")));
         }
         self.room.borrow_mut().crash_if_asked(id);
@@ -364,6 +390,15 @@ impl World {
         self.harvest()?;
         // Its tasks spent time, in which other things became due.
         if self.now() > started { self.happen() } else { Ok(()) }
+    }
+
+    /// Where a program must not go past its driver, the first call that did.
+    fn check_bypasses(&self) -> Result<(), Failure> {
+        let room = self.room.borrow();
+        let call = room.bypasses.kept.first().filter(|_| room.config.is_strict);
+        let Some(details) = call.map(|call| format!("{call}\n")) else { return Ok(()) };
+        drop(room);
+        Err(self.failure(FailureKind::Bypass, details))
     }
 
     /// Looks at the foreground tasks that have ended.
@@ -432,7 +467,7 @@ impl World {
 
     /// Runs a closure that a program offloaded: outside of all shards, as on a thread of its own.
     fn run_call(&self, due: DueCall) {
-        let Some((handle, over)) = due.run() else { return };
+        let Some((handle, over)) = self.here.run(due.shard(), || due.run()) else { return };
         let left = self.room.borrow_mut().job_ended(handle, over);
         drop(left);
     }
@@ -535,11 +570,15 @@ impl core::fmt::Debug for World {
 impl Drop for World {
     /// Tasks may hold hosts, and hosts hold tasks: someone has to end that.
     fn drop(&mut self) {
+        let _here = self.here.enter();
         let hosts = self.hosts.take();
         for host in &hosts {
-            host.seat.bury_all();
+            self.here.run(host.shard_id, || host.seat.bury_all());
         }
         let debris = core::mem::take(&mut self.room.borrow_mut().debris);
         drop(debris);
+        if let Some(seen) = &self.seen {
+            seen.borrow_mut().add(&self.room.borrow());
+        }
     }
 }

@@ -131,7 +131,13 @@ fn the_simulator_knows_no_http() {
 /// The arrows between the crates, as docs/ARCHITECTURE.md draws them.
 #[test]
 fn crates_depend_in_one_direction() {
-    let ours = ["mainspring", "mainspring-executor", "mainspring-sim", "mainspring-tests"];
+    let ours = [
+        "mainspring",
+        "mainspring-executor",
+        "mainspring-sim",
+        "mainspring-sim-guard",
+        "mainspring-tests",
+    ];
     let check = |package: &str, expected: &[&str]| {
         let manifest = read(&format!("{package}/Cargo.toml"));
         let section = manifest.split("[dependencies]").nth(1).expect("it has dependencies");
@@ -143,14 +149,15 @@ fn crates_depend_in_one_direction() {
     check("executor", &[]);
     check("server", &["mainspring-executor"]);
     check("sim", &["mainspring-executor"]);
+    check("sim/guard", &["mainspring-sim"]);
     check("tests", &["mainspring", "mainspring-executor", "mainspring-sim"]);
     check("tests/zoo", &["mainspring", "mainspring-executor", "mainspring-sim"]);
 }
 
 /// Unsafe code stays where docs/ARCHITECTURE.md says, whatever a crate allows itself.
 #[test]
-fn unsafe_code_has_two_homes() {
-    let homes = ["executor/src/task/", "executor/src/os/"];
+fn unsafe_code_has_three_homes() {
+    let homes = ["executor/src/task/", "executor/src/os/", "sim/guard/"];
     ban(
         &["executor", "server", "sim", "tests/src"],
         &homes,
@@ -246,6 +253,28 @@ fn invariants_name_tests_that_exist() {
         let held_by = row.trim_matches('|').rsplit('|').next().expect("a last cell");
         let tests: Vec<&str> = held_by.split('`').skip(1).step_by(2).collect();
         assert!(!tests.is_empty(), "{row}");
+        for test in tests {
+            assert!(names.iter().any(|name| name == test), "{test} is no test: {row}");
+        }
+    }
+}
+
+/// Each source of nondeterminism in docs/SIMULATION.md is what the table says, and what is controlled has a test.
+#[test]
+fn the_control_matrix_names_tests_that_exist() {
+    let text = read("docs/SIMULATION.md");
+    let names = test_names();
+    let matrix = text.split("<!-- control -->").nth(1).expect("the document has the matrix");
+    let matrix = matrix.split("<!-- /control -->").next().expect("a first part");
+    let rows: Vec<&str> = matrix.lines().filter(|line| line.starts_with('|')).skip(2).collect();
+    assert!(rows.len() >= 20, "the sources that are known");
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "{row}");
+        let kinds = ["controlled", "constrained", "audited", "known leak"];
+        assert!(kinds.contains(&cells[1]), "{row}");
+        let tests: Vec<&str> = cells[3].split('`').skip(1).step_by(2).collect();
+        assert!(cells[1] != "controlled" || !tests.is_empty(), "no test shows it: {row}");
         for test in tests {
             assert!(names.iter().any(|name| name == test), "{test} is no test: {row}");
         }

@@ -9,7 +9,11 @@ use mainspring_executor::driver::Driver;
 use mainspring_executor::os::OsDriver;
 
 use super::{Scenario, ScenarioFailure, Sweep};
+use crate::bypass::is_guarded;
 use crate::{Source, Tape, TapeError};
+
+/// Why `--strict` cannot be had.
+const NO_GUARD: &str = "--strict needs the guard, and this binary has none: link mainspring-sim-guard (Linux on x86-64)";
 
 /// Runs simulations by hand.
 #[derive(Parser)]
@@ -37,12 +41,20 @@ struct Which {
     /// Which scenario; `list` tells.
     #[arg(long = "scenario", value_name = "NAME")]
     name: String,
+    /// Fails a run in which a program asks libc for a time or for entropy, with the place. Needs the guard in this binary.
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Which {
     fn among(&self, scenarios: &[Scenario]) -> Result<Scenario, String> {
         let found = scenarios.iter().find(|scenario| scenario.name == self.name).copied();
-        found.ok_or_else(|| format!("there is no scenario \"{}\"; `list` prints all", self.name))
+        let scenario = found
+            .ok_or_else(|| format!("there is no scenario \"{}\"; `list` prints all", self.name))?;
+        if self.strict && !is_guarded() {
+            return Err(NO_GUARD.to_owned());
+        }
+        Ok(Scenario { is_strict: scenario.is_strict || self.strict, ..scenario })
     }
 }
 

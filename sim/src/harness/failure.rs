@@ -15,6 +15,8 @@ pub struct ScenarioFailure {
     pub seed: u64,
     /// Its choices, where the seed alone does not decide them.
     pub tape: Option<Tape>,
+    /// What goes past the driver fails it.
+    pub is_strict: bool,
     /// What went wrong.
     pub message: String,
 }
@@ -38,9 +40,10 @@ impl ScenarioFailure {
     /// The subcommand that repeats it.
     pub(super) fn replay(&self) -> String {
         let Self { scenario, seed, tape, .. } = self;
+        let strict = if self.is_strict { " --strict" } else { "" };
         match tape {
-            Some(tape) => format!("replay --scenario {scenario} --tape '{tape}' --trace"),
-            None => format!("replay --scenario {scenario} --seed {seed} --trace"),
+            Some(tape) => format!("replay --scenario {scenario} --tape '{tape}' --trace{strict}"),
+            None => format!("replay --scenario {scenario} --seed {seed} --trace{strict}"),
         }
     }
 

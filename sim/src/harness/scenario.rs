@@ -1,15 +1,22 @@
 //! `Scenario`: a program for the room, and how it is judged: run twice with the same seed, it must hold, leave nothing, and
-//! leave the same trace.
+//! leave the same trace; or fail twice in the same way.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use mainspring_executor::Instant;
 
 use super::ScenarioFailure;
-use crate::{Recording, Source, Tape, World, WorldConfig, first_divergence};
+use crate::bypass::{alone, is_guarded};
+use crate::seen::Seen;
+use crate::{Recording, Source, Tape, World, WorldConfig};
 
 /// What a failure is repeated by, unless a scenario says otherwise.
 const COMMAND: &str = "cargo run --release --bin scenarios --";
+
+/// Beside a failure of one run of a seed that another run of it does not show.
+const NOT_BACK: &str = "the failure does not come back: something outside of the driver got in";
 
 /// A program for a simulated machine room, with what must hold of it.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +27,9 @@ pub struct Scenario {
     pub about: &'static str,
     /// It carries a bug on purpose, and shows that such bugs are found: runs of it are expected to fail.
     pub is_planted: bool,
+    /// Whether what goes past the driver fails a run: [`WorldConfig::is_strict`] of all of its worlds. Needs the guard, see
+    /// [`bypass`](crate::bypass).
+    pub is_strict: bool,
     /// The command line that repeats a failure of it, up to the subcommand.
     pub command: &'static str,
     /// Runs it once.
@@ -31,7 +41,9 @@ pub struct Scenario {
 pub struct Setup {
     seed: u64,
     record: bool,
+    is_strict: bool,
     source: Source,
+    seen: Rc<RefCell<Seen>>,
 }
 
 impl Setup {
@@ -39,7 +51,8 @@ impl Setup {
     #[must_use]
     pub fn of(source: impl Into<Source>) -> Self {
         let source = source.into();
-        Self { seed: source.seed(), record: false, source }
+        let seen = Rc::default();
+        Self { seed: source.seed(), record: false, is_strict: false, source, seen }
     }
 
     /// Decides what the scenario leaves open and does not ask its worlds for.
@@ -58,7 +71,9 @@ impl Setup {
     #[must_use]
     pub fn world(&self, config: WorldConfig) -> World {
         let record = self.record || config.record;
-        World::new(self.source.clone(), WorldConfig { record, ..config })
+        let is_strict = self.is_strict || config.is_strict;
+        let config = WorldConfig { record, is_strict, ..config };
+        World::new(self.source.clone(), config).seen_by(&self.seen)
     }
 }
 
@@ -109,7 +124,13 @@ impl Scenario {
         about: &'static str,
         body: fn(&Setup) -> Result<Run, String>,
     ) -> Self {
-        Self { name, about, is_planted: false, command: COMMAND, body }
+        Self { name, about, is_planted: false, is_strict: false, command: COMMAND, body }
+    }
+
+    /// One that fails where anything goes past the driver.
+    #[must_use]
+    pub const fn strict(self) -> Self {
+        Self { is_strict: true, ..self }
     }
 
     /// One that carries a bug on purpose.
@@ -118,12 +139,25 @@ impl Scenario {
         Self { is_planted: true, ..self }
     }
 
-    /// Runs it once; the text of the trace is kept if asked for.
+    /// Runs it once; the text of the trace is kept if asked for. A binary with the guard (see
+    /// [`bypass`](crate::bypass)) runs it on a thread of its own, so that nothing thread-local of an earlier run is there.
     ///
     /// # Errors
     /// When it does not hold.
     pub fn run(&self, source: impl Into<Source>, record: bool) -> Result<Run, ScenarioFailure> {
-        let setup = Setup { record, ..Setup::of(source) };
+        self.observe(source.into(), record).result
+    }
+
+    fn observe(&self, source: Source, record: bool) -> Observed {
+        if is_guarded() {
+            alone(source.seed(), || self.observe_here(source, record))
+        } else {
+            self.observe_here(source, record)
+        }
+    }
+
+    fn observe_here(&self, source: Source, record: bool) -> Observed {
+        let setup = Setup { record, is_strict: self.is_strict, ..Setup::of(source) };
         let (seed, tape) = (setup.seed, setup.source.tape().cloned());
         let body = self.body;
         // A panic outside of any task is a failure of this seed, not the end of a sweep.
@@ -133,7 +167,8 @@ impl Scenario {
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Err(format!("panic: {}", text.unwrap_or("without words")))
         });
-        ran.map_err(|message| self.failure(seed, tape, message))
+        let result = ran.map_err(|message| self.failure(seed, tape, message));
+        Observed { result, seen: setup.seen.take() }
     }
 
     /// Runs it once, and keeps its choices.
@@ -151,31 +186,67 @@ impl Scenario {
     }
 
     fn failure(&self, seed: u64, tape: Option<Tape>, message: String) -> ScenarioFailure {
-        let &Self { name, command, .. } = self;
-        ScenarioFailure { scenario: name, command, seed, tape, message }
+        let &Self { name, command, is_strict, .. } = self;
+        ScenarioFailure { scenario: name, command, seed, tape, is_strict, message }
     }
 
-    /// Runs it twice, and compares.
+    /// Runs it twice, and compares: two runs that hold must be equal, and a failure must come back.
     ///
     /// # Errors
     /// When it does not hold, or the runs differ; then with the first event that does.
     pub fn run_twice(&self, seed: u64) -> Result<Run, ScenarioFailure> {
-        let first = self.run(seed, false)?;
+        let first = self.run_first(seed);
         self.run_again(seed, first)
     }
 
+    /// The first of two runs.
+    pub(super) fn run_first(&self, seed: u64) -> Observed {
+        self.observe(seed.into(), false)
+    }
+
     /// Runs it once more, and compares.
-    pub(super) fn run_again(&self, seed: u64, first: Run) -> Result<Run, ScenarioFailure> {
-        if first == self.run(seed, false)? {
-            return Ok(first);
+    pub(super) fn run_again(&self, seed: u64, first: Observed) -> Result<Run, ScenarioFailure> {
+        let second = self.run_first(seed);
+        if first.is_like(&second) {
+            return first.result;
         }
-        let message = match (self.run(seed, true), self.run(seed, true)) {
-            (Ok(first), Ok(second)) => match first_divergence(&first.trace, &second.trace) {
-                Some(divergence) => format!("two runs differ: {divergence}"),
-                None => "two runs differed, two recorded ones did not".to_owned(),
-            },
-            _ => "two runs differed, and recorded ones do not hold".to_owned(),
+        match (first.result, second.result) {
+            (Ok(_), Ok(_)) => {
+                let message = format!("two runs differ: {}", self.parting(seed));
+                Err(self.failure(seed, None, message))
+            }
+            (Err(failure), _) | (_, Err(failure)) => {
+                let message =
+                    format!("{}\n{NOT_BACK}\n{}", failure.message.trim_end(), self.parting(seed));
+                Err(ScenarioFailure { message, ..failure })
+            }
+        }
+    }
+
+    /// Where two runs part, found by two more that are recorded.
+    fn parting(&self, seed: u64) -> String {
+        let record = || self.observe(seed.into(), true).seen;
+        record().parting(&record()).unwrap_or_else(|| {
+            "two runs that were recorded do the same, so what happened shows no difference\n"
+                .to_owned()
+        })
+    }
+}
+
+/// A run, with what its worlds did.
+pub(super) struct Observed {
+    result: Result<Run, ScenarioFailure>,
+    seen: Seen,
+}
+
+impl Observed {
+    /// Whether both held or failed in the same way, and did the same.
+    fn is_like(&self, other: &Self) -> bool {
+        let is_same = match (&self.result, &other.result) {
+            (Ok(this), Ok(other)) => this == other,
+            (Err(this), Err(other)) => this.message == other.message,
+            _ => false,
         };
-        Err(self.failure(seed, None, message))
+        is_same && self.seen.hash() == other.seen.hash()
     }
 }

@@ -109,7 +109,7 @@ async fn received(stream: &mut TcpStream, first: Bytes, count: usize) -> Vec<u8>
     bytes
 }
 
-fn server(listener: TcpListener, stop: CancelToken) -> LocalBoxFuture<'static, ()> {
+pub(super) fn server(listener: TcpListener, stop: CancelToken) -> LocalBoxFuture<'static, ()> {
     serve_each(listener, stop, |stream| async move {
         let scope = Rc::new(Scope::new());
         let served = Cell::new(0);
@@ -131,7 +131,7 @@ fn server(listener: TcpListener, stop: CancelToken) -> LocalBoxFuture<'static, (
     .boxed_local()
 }
 
-async fn keep_alive(address: SocketAddr) {
+pub(super) async fn keep_alive(address: SocketAddr) {
     let stream = TcpStream::connect(address).await.expect("the server listens");
     let handshake = client::conn::http1::handshake(HyperIo::new(stream));
     let (mut sender, connection) = handshake.await.expect("HTTP/1 has no handshake");

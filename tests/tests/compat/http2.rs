@@ -26,7 +26,7 @@ use super::worlds::{everywhere, serve_each};
 const PING_INTERVAL: Duration = Duration::from_millis(100);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-fn server(listener: TcpListener, stop: CancelToken) -> LocalBoxFuture<'static, ()> {
+pub(super) fn server(listener: TcpListener, stop: CancelToken) -> LocalBoxFuture<'static, ()> {
     serve_each(listener, stop, |stream| async move {
         let scope = Rc::new(Scope::new());
         let served = Cell::new(0);
@@ -49,7 +49,7 @@ fn client_builder(scope: &Rc<Scope>) -> client::conn::http2::Builder<HyperExecut
     builder
 }
 
-async fn many_streams(address: SocketAddr) {
+pub(super) async fn many_streams(address: SocketAddr) {
     let scope = Rc::new(Scope::new());
     let stream = TcpStream::connect(address).await.expect("the server listens");
     let handshake = client_builder(&scope).handshake(HyperIo::new(stream));

@@ -4,10 +4,14 @@
 //! `adapters` holds what every stream adapter promises; `timer` and `threads` what the others do; `worlds` is how a
 //! program is run in each world. The PostgreSQL server is a real one on the operating system (`cluster`) and the
 //! stand-in of `mainspring_tests::compat` in the room.
+//!
+//! This binary has the guard, where there is one: `guarded` holds what these crates ask past their drivers, and what comes
+//! of it.
 
 mod adapters;
 mod cluster;
 mod conversation;
+mod guarded;
 mod http1;
 mod http2;
 mod pattern;
@@ -16,3 +20,5 @@ mod threads;
 mod timer;
 mod tls;
 mod worlds;
+
+use mainspring_sim_guard as _;

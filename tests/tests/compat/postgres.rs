@@ -49,7 +49,7 @@ async fn plus_one(client: &Client, number: i32) -> Result<i32, Error> {
     row.try_get(0)
 }
 
-async fn session(address: SocketAddr) {
+pub(super) async fn session(address: SocketAddr) {
     let (client, connection) = connect(address).await;
     assert_eq!(plus_one(&client, 41).await.expect("a row"), 42);
     // Both are sent before either is answered.

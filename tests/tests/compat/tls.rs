@@ -1,11 +1,11 @@
 //! rustls, client and server, by `futures-rustls` over `FuturesIo`: a handshake, bytes both ways at one time, orderly and
 //! disorderly ends, a certificate for somebody else.
 //!
-//! What is reproducible here: rustls takes its date from the driver and its randomness (hellos, sessions, the order of
-//! extensions) too, for both can be injected. `ring` draws the keys of the key exchange and of the certificate from
-//! the system by itself, so the bytes on the wire differ from run to run. Their lengths do not, which is all that a
+//! What is reproducible here without the guard: rustls takes its date from the driver and its randomness (hellos, sessions,
+//! the order of extensions) too, for both can be injected. `ring` draws the keys of the key exchange and of the certificate
+//! from the system by itself, so the bytes on the wire differ from run to run. Their lengths do not, which is all that a
 //! simulated network looks at: an X25519 share has 32 bytes, an Ed25519 signature 64. An ECDSA signature has 70 to 72,
-//! and would make traces differ.
+//! and would make traces differ. With the guard nothing has to be injected, and every byte is the seed's: see `guarded`.
 
 use core::net::SocketAddr;
 use std::io::ErrorKind;
@@ -67,7 +67,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// A certificate for [`NAME`] and its key, made once a process; of the same length each time.
-fn identity() -> &'static (CertificateDer<'static>, Vec<u8>) {
+pub(super) fn identity() -> &'static (CertificateDer<'static>, Vec<u8>) {
     static IDENTITY: OnceLock<(CertificateDer<'static>, Vec<u8>)> = OnceLock::new();
     IDENTITY.get_or_init(|| {
         let key = KeyPair::generate_for(&PKCS_ED25519).expect("ring makes such keys");
@@ -111,7 +111,7 @@ async fn connect(
 }
 
 /// Sends back what it gets, until the client says that it was all.
-fn server(listener: TcpListener, stop: CancelToken) -> LocalBoxFuture<'static, ()> {
+pub(super) fn server(listener: TcpListener, stop: CancelToken) -> LocalBoxFuture<'static, ()> {
     serve_each(listener, stop, |stream| async move {
         let Ok(mut stream) = acceptor().accept(FuturesIo::new(stream)).await else { return };
         let mut buffer = vec![0; 10_000];
@@ -128,7 +128,7 @@ fn server(listener: TcpListener, stop: CancelToken) -> LocalBoxFuture<'static, (
     .boxed_local()
 }
 
-async fn both_ways(address: SocketAddr) {
+pub(super) async fn both_ways(address: SocketAddr) {
     let stream = connect(address, NAME).await.expect("a handshake");
     let (mut reader, mut writer) = stream.split();
     let write = async {

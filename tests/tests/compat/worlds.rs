@@ -14,6 +14,7 @@ use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::timeout;
 use mainspring_executor::{CancelToken, Scope, Shard};
+use mainspring_sim::bypass::{Bypasses, alone};
 use mainspring_sim::{World, WorldConfig};
 use mainspring_tests::compat::accept_each;
 
@@ -78,21 +79,36 @@ pub(crate) fn in_rooms(server: Server, client: Client) {
 
 #[track_caller]
 fn run_twice(seed: u64, config: &WorldConfig, server: Server, client: Client) -> u64 {
-    let run = || simulate(seed, config, server, client);
+    let run = || simulate(seed, config, server, client).trace_hash;
     let (first, second) = (run(), run());
     assert_eq!(first, second, "seed {seed}: two runs differ");
     first
 }
 
-/// Runs both once, and gives the hash of the trace.
+/// What became of a run.
+pub(crate) struct Simulated {
+    pub(crate) trace_hash: u64,
+    pub(crate) bypasses: Bypasses,
+}
+
+/// Runs both once, on a thread of their own.
 #[track_caller]
-fn simulate(seed: u64, config: &WorldConfig, server: Server, client: Client) -> u64 {
+pub(crate) fn simulate(
+    seed: u64,
+    config: &WorldConfig,
+    server: Server,
+    client: Client,
+) -> Simulated {
     let bounds = WorldConfig {
         virtual_time_max: VIRTUAL_TIME_MAX,
         event_count_max: 10_000_000,
         ..config.clone()
     };
-    let world = World::new(seed, bounds);
+    alone(seed, || simulate_here(seed, bounds, server, client))
+}
+
+fn simulate_here(seed: u64, config: WorldConfig, server: Server, client: Client) -> Simulated {
+    let world = World::new(seed, config);
     let server_host = world.host("server");
     let client_host = world.host("client");
     let stop = CancelToken::new();
@@ -108,7 +124,7 @@ fn simulate(seed: u64, config: &WorldConfig, server: Server, client: Client) -> 
     });
     let report = world.run().unwrap_or_else(|failure| panic!("{failure}"));
     assert!(world.leaks().is_empty(), "seed {seed}: left behind:\n{}", world.leaks().join("\n"));
-    report.trace_hash
+    Simulated { trace_hash: report.trace_hash, bypasses: world.bypasses() }
 }
 
 /// Gives each connection a task, until the token is cancelled; then waits for those that are left.

@@ -1,0 +1,41 @@
+//! `Seen`: what all worlds of one run did, for who compares two runs. It outlives them, also where the run fails.
+
+use crate::first_divergence;
+use crate::room::Room;
+
+/// See the file.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Of all worlds, in the order in which they ended.
+    hash: u64,
+    /// Everything that happened, where it was recorded.
+    lines: Vec<String>,
+    /// Which task did it, one for each line.
+    tasks: Vec<Option<String>>,
+}
+
+impl Seen {
+    /// A world ends.
+    pub(crate) fn add(&mut self, room: &Room) {
+        self.hash = self.hash.rotate_left(1) ^ room.trace.hash();
+        self.lines.extend(room.trace_lines(usize::MAX));
+        self.tasks.extend(room.trace.tasks());
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Where two runs parted, in whole lines: what came before, what each did then, and which task did that. `None`: they are
+    /// equal, or were not recorded.
+    pub(crate) fn parting(&self, other: &Self) -> Option<String> {
+        let divergence = first_divergence(&self.lines, &other.lines)?;
+        let mut text = divergence.to_string();
+        for (name, seen) in [("the first", self), ("the second", other)] {
+            if let Some(Some(task)) = seen.tasks.get(divergence.index) {
+                text.push_str(&format!("in {name} that was {task}\n"));
+            }
+        }
+        Some(text)
+    }
+}
