@@ -22,6 +22,7 @@ use core::net::SocketAddr;
 use core::ops::{BitOr, BitOrAssign};
 use core::time::Duration;
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::sync::Arc;
 
 pub use crate::address::Address;
@@ -32,6 +33,7 @@ pub use crate::job::{
     Call, Ended, Entry, EntryKind, Job, Lane, Metadata, OpenMode, OpenedFile, Outcome, Refused,
 };
 pub use crate::run_queue::ReadyTasks;
+pub use crate::site::{Observer, Site, SiteKind};
 pub use crate::spawn::{ExitStatus, Spawn, Spawned, Stdio};
 pub use crate::task::TaskId;
 
@@ -76,6 +78,13 @@ pub trait Driver {
     /// on; one without a budget does nothing, which is what this does.
     fn watch(&self, heartbeat: Arc<Heartbeat>) {
         drop(heartbeat);
+    }
+
+    /// Who is told what the program says of itself ([`always!`](crate::always), [`sometimes!`](crate::sometimes)) and decides
+    /// where something goes wrong in it ([`buggify!`](crate::buggify)). Called once, when the shard is made. A driver that puts
+    /// itself in front of another one passes it on; one without has nobody, and nothing goes wrong: which is what this does.
+    fn observer(&self) -> Option<Rc<dyn Observer>> {
+        None
     }
 
     /// Opens a listening stream socket: TCP or Unix, as `address` says. Port 0 takes a free one;

@@ -89,13 +89,15 @@
 //! # Map
 //! `driver` is the seam. Above it: `shard` runs `task`s from the `run_queue`, `reactor` and `timers` wake them; `net`,
 //! `file`, `names`, `process`, `offload`, `signal`, `time`, `deadline`, `scope`, `shield`, `cancel`, `sync` and the macros
-//! [`select!`], [`join!`] and [`try_join!`] are what programs use. `os` is the driver for the operating system, and the only
+//! [`select!`], [`join!`] and [`try_join!`] are what programs use; with [`always!`], [`sometimes!`] and their like they say
+//! what is to be true of them. `os` is the driver for the operating system, and the only
 //! module that names it.
 
 mod address;
 mod atomic;
 mod budget;
 pub mod cancel;
+mod check;
 #[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper", feature = "on-thread"))]
 pub mod compat;
 mod context;
@@ -122,6 +124,7 @@ pub mod scope;
 mod shard;
 pub mod shield;
 pub mod signal;
+mod site;
 mod spawn;
 pub mod sync;
 mod task;

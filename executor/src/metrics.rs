@@ -164,6 +164,7 @@ pub struct Metrics {
     pub(crate) tasks_live: Counter,
     pub(crate) panics_unjoined: Counter,
     pub(crate) errors_unheard: Counter,
+    pub(crate) promises_broken: Counter,
     pub(crate) shields_live: Counter,
     pub(crate) shields_left: Counter,
     pub(crate) shields_cut: Counter,
@@ -191,6 +192,7 @@ impl Metrics {
             tasks_live: self.tasks_live.load(),
             panics_unjoined: self.panics_unjoined.load(),
             errors_unheard: self.errors_unheard.load(),
+            promises_broken: self.promises_broken.load(),
             shields_live: self.shields_live.load(),
             shields_left: self.shields_left.load(),
             shields_cut: self.shields_cut.load(),
@@ -224,6 +226,8 @@ pub struct MetricsSnapshot {
     pub panics_unjoined: u64,
     /// Errors in scopes that nobody was told of: another failure came first, or the scope was dropped.
     pub errors_unheard: u64,
+    /// Times that an [`always!`](crate::always), [`never!`](crate::never) or [`eventually!`](crate::eventually) did not hold.
+    pub promises_broken: u64,
     /// Shielded sections that have not ended.
     pub shields_live: u64,
     /// Shielded sections that went on after who awaited them was gone.
@@ -270,6 +274,7 @@ impl MetricsSnapshot {
         self.tasks_live += other.tasks_live;
         self.panics_unjoined += other.panics_unjoined;
         self.errors_unheard += other.errors_unheard;
+        self.promises_broken += other.promises_broken;
         self.shields_live += other.shields_live;
         self.shields_left += other.shields_left;
         self.shields_cut += other.shields_cut;

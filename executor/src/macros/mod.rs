@@ -1,11 +1,14 @@
-//! `select!`, `join!` and `try_join!`: several futures within one task.
+//! `select!`, `join!` and `try_join!`: several futures within one task; and in `check` what a program says of itself.
 //!
 //! They know nothing of tasks and drivers but one thing: which branch they look at first is drawn from the driver.
 //! What they expand to has no unsafe code, and allocates nothing.
 
+mod check;
 mod join;
 mod select;
 
+#[doc(hidden)]
+pub use crate::check::{eventually, fires, pass, promise};
 #[doc(hidden)]
 pub use futures::future::try_maybe_done;
 

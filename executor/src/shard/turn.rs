@@ -26,6 +26,7 @@ use super::frame::Frame;
 use super::registry::Registry;
 use super::sections::Sections;
 use crate::budget::Budget;
+use crate::check::Checks;
 use crate::context::{self, Bound};
 use crate::current;
 use crate::driver::{Driver, Readiness, Ready, Token};
@@ -68,6 +69,7 @@ pub(crate) struct Core {
     pub(crate) buffers: Rc<BufferPool>,
     pub(crate) waits: Waits,
     pub(crate) budget: Budget,
+    pub(crate) checks: Checks,
     pub(crate) offload: Offload,
     pub(crate) names: Names,
     pub(crate) registry: RefCell<Registry>,
@@ -121,6 +123,7 @@ impl Core {
             buffers: BufferPool::of_thread(),
             waits: Waits::default(),
             budget: Budget::default(),
+            checks: Checks::new(driver.observer()),
             offload: Offload::default(),
             names: Names::default(),
             reactor: RefCell::default(),

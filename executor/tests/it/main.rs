@@ -4,6 +4,7 @@
 //! others on [`ticking::Ticking`], a driver that has nothing but a clock.
 
 mod cancel;
+mod check;
 mod context;
 mod deadline;
 mod drops;

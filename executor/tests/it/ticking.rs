@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainspring_executor::driver::{
-    Address, Detached, Driver, Ended, ExitStatus, Instant, Job, ListenOptions, Readiness, Received,
-    Refused, Schedule, Signal, Token, Transfer, Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Instant, Job, ListenOptions, Observer, Readiness,
+    Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 use mainspring_executor::{MetricsSnapshot, Shard};
 
@@ -21,6 +21,7 @@ pub(crate) struct Ticking {
     now: Cell<Instant>,
     schedule: RefCell<Option<Box<dyn Schedule>>>,
     choose: RefCell<Option<Choose>>,
+    observer: Option<Rc<dyn Observer>>,
     unpark: Arc<Unparked>,
 }
 
@@ -37,6 +38,11 @@ impl Unpark for Unparked {
 }
 
 impl Ticking {
+    /// One whose program is heard.
+    pub(crate) fn observed(observer: Rc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..Self::default() }
+    }
+
     /// Lets time pass by itself, as a task that computes would.
     pub(crate) fn advance(&self, by: Duration) {
         self.now.set(self.now.get() + by);
@@ -80,6 +86,10 @@ impl Driver for Ticking {
 
     fn unparker(&self) -> Arc<dyn Unpark> {
         Arc::<Unparked>::clone(&self.unpark)
+    }
+
+    fn observer(&self) -> Option<Rc<dyn Observer>> {
+        self.observer.clone()
     }
 
     fn listen(&self, _: &Address, _: ListenOptions) -> io::Result<Token> {

@@ -14,8 +14,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mainspring_executor::driver::{
-    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, ListenOptions, Outcome,
-    Readiness, Ready, Received, Refused, Schedule, Signal, Spawned, Token, Transfer, Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, ListenOptions, Observer,
+    Outcome, Readiness, Ready, Received, Refused, Schedule, Signal, Spawned, Token, Transfer,
+    Unpark,
 };
 
 /// One of so many edges is held back for a turn.
@@ -240,6 +241,10 @@ impl Driver for Witness {
 
     fn watch(&self, heartbeat: Arc<Heartbeat>) {
         self.inner.watch(heartbeat);
+    }
+
+    fn observer(&self) -> Option<Rc<dyn Observer>> {
+        self.inner.observer()
     }
 
     fn listen(&self, address: &Address, options: ListenOptions) -> io::Result<Token> {

@@ -14,8 +14,8 @@ use mainspring::limits::BURST_MAX;
 use mainspring::{Body, Handler, IntoResponse, Request, Response, Server};
 use mainspring_executor::Instant;
 use mainspring_executor::driver::{
-    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Job, ListenOptions, Readiness,
-    Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Job, ListenOptions, Observer,
+    Readiness, Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::sleep_until;
@@ -140,6 +140,10 @@ impl Driver for Firehose {
 
     fn watch(&self, heartbeat: Arc<Heartbeat>) {
         self.inner.watch(heartbeat);
+    }
+
+    fn observer(&self) -> Option<Rc<dyn Observer>> {
+        self.inner.observer()
     }
 
     fn listen(&self, address: &Address, options: ListenOptions) -> io::Result<Token> {
