@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 
 use mainspring_executor::driver::Exhausted;
 
+use crate::coverage::Fault;
 use crate::event::{HostId, ShardId};
 use crate::room::Room;
 use crate::tokens::out_of_tokens;
@@ -137,7 +138,10 @@ impl Room {
         let number = calls.made.len();
         calls.made.push(call);
         match calls.fails {
-            Some((index, error)) if index == number => Err(error.to_io()),
+            Some((index, error)) if index == number => {
+                self.coverage.add_fault(Fault::CallFailed);
+                Err(error.to_io())
+            }
             _ => Ok(()),
         }
     }

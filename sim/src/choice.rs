@@ -63,10 +63,14 @@ pub(crate) enum Label {
     Crash,
     /// The random bits that a program asks the system for, past its driver.
     SystemEntropy,
+    /// Whether a fault point of a program fires; in a swarm, whether any does.
+    Buggify,
+    /// Whether one is on in this run.
+    BuggifySite,
 }
 
 impl Label {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 25] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -90,6 +94,8 @@ impl Label {
         Self::Buffers,
         Self::Crash,
         Self::SystemEntropy,
+        Self::Buggify,
+        Self::BuggifySite,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
@@ -118,6 +124,8 @@ impl Label {
             Self::Buffers => "buffers",
             Self::Crash => "crash",
             Self::SystemEntropy => "system entropy",
+            Self::Buggify => "buggify",
+            Self::BuggifySite => "buggify site",
         }
     }
 }

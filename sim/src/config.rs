@@ -67,6 +67,9 @@ pub struct WorldConfig {
     pub disk_error_one_in: u64,
     /// One that takes room on the disk fails with `ENOSPC` once in so many times; 0 is never.
     pub disk_full_one_in: u64,
+    /// Whether the fault points of programs fire ([`buggify!`](mainspring_executor::buggify)): each is on in one run of four on
+    /// each machine. In none of the ready-made ones: what a program survives is for its own scenarios to say.
+    pub buggify: bool,
     /// Whether each run has some of these faults wholly off and others in full, as it is drawn; else all are in full.
     pub swarm: bool,
     /// A poll that takes so much time by [`spend`](crate::spend) is reported as a stall.
@@ -138,6 +141,7 @@ impl WorldConfig {
             jobs_waiting_max: 1024,
             disk_error_one_in: 0,
             disk_full_one_in: 0,
+            buggify: false,
             swarm: false,
             stall_budget: Duration::from_millis(100),
             virtual_time_max: Duration::from_secs(24 * 3600),

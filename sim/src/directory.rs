@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 
 use crate::choice::Label;
+use crate::coverage::Fault;
 use crate::event::ShardId;
 use crate::room::Room;
 
@@ -31,7 +32,8 @@ impl Room {
     /// # Errors
     /// `NotFound` where it is unknown, or the resolver fails: a program cannot tell.
     pub(crate) fn resolve(&mut self, shard: ShardId, name: &str) -> io::Result<Vec<IpAddr>> {
-        let failed = self.fails(shard, Label::NameFailure, self.config.name_failure_one_in);
+        let failure = (Label::NameFailure, Fault::NameFailure);
+        let failed = self.fails(shard, failure, self.config.name_failure_one_in);
         let known = self.directory.names.get(&name.to_ascii_lowercase());
         match known {
             Some(addresses) if !failed => Ok(addresses.clone()),

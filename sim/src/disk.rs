@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use mainspring_executor::driver::{Job, Outcome};
 
 use crate::choice::Label;
+use crate::coverage::Fault;
 use crate::event::ShardId;
 use crate::files::Node;
 use crate::inode::Inode;
@@ -108,7 +109,11 @@ impl Room {
         let owner = Some(shard);
         let count = match &checked {
             Ok(()) if may_be_short && self.config.short_writes => {
-                bytes.len() - self.choices.index(owner, Label::DiskWrite, bytes.len())
+                let left_out = self.choices.index(owner, Label::DiskWrite, bytes.len());
+                if left_out > 0 {
+                    self.coverage.add_fault(Fault::ShortFileWrite);
+                }
+                bytes.len() - left_out
             }
             Ok(()) => bytes.len(),
             Err(_) => self.choices.index(owner, Label::DiskWrite, bytes.len()),
@@ -122,18 +127,28 @@ impl Room {
 
     /// Whether the disk does what it should, this time.
     fn check_disk(&mut self, shard: ShardId, takes_room: bool) -> io::Result<()> {
-        if self.fails(shard, Label::DiskError, self.config.disk_error_one_in) {
+        if self.fails(shard, (Label::DiskError, Fault::DiskError), self.config.disk_error_one_in) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
-        if takes_room && self.fails(shard, Label::DiskFull, self.config.disk_full_one_in) {
+        let full = (Label::DiskFull, Fault::DiskFull);
+        if takes_room && self.fails(shard, full, self.config.disk_full_one_in) {
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
         Ok(())
     }
 
-    /// Whether something goes wrong that does once in `one_in` times; with 0, never.
-    pub(crate) fn fails(&mut self, shard: ShardId, label: Label, one_in: u64) -> bool {
-        one_in > 0 && self.choices.chance(Some(shard), label, one_in)
+    /// Whether the disk or the resolver fails in this way, as it does once in `one_in` times; with 0, never.
+    pub(crate) fn fails(
+        &mut self,
+        shard: ShardId,
+        (label, fault): (Label, Fault),
+        one_in: u64,
+    ) -> bool {
+        let fails = one_in > 0 && self.choices.chance(Some(shard), label, one_in);
+        if fails {
+            self.coverage.add_fault(fault);
+        }
+        fails
     }
 }
 

@@ -10,12 +10,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mainspring_executor::driver::{
-    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, ListenOptions,
+    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, ListenOptions, Observer,
     Readiness, Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 
 use crate::calls::Call;
 use crate::event::ShardId;
+use crate::observer::SimObserver;
 use crate::power::LifeNumber;
 use crate::room::Room;
 use crate::schedule::SimSchedule;
@@ -123,6 +124,10 @@ impl Driver for SimDriver {
 
     fn watch(&self, heartbeat: Arc<Heartbeat>) {
         self.room.borrow_mut().shard_mut(self.shard).spent.watch(heartbeat);
+    }
+
+    fn observer(&self) -> Option<Rc<dyn Observer>> {
+        Some(Rc::new(SimObserver::new(&self.room, self.shard)))
     }
 
     fn listen(&self, address: &Address, options: ListenOptions) -> io::Result<Token> {

@@ -25,6 +25,8 @@ pub enum FailureKind {
     Shard,
     /// A program asked libc for a time or for entropy, and [`WorldConfig::is_strict`](crate::WorldConfig::is_strict).
     Bypass,
+    /// A program has broken a promise of its own: `always!`, `never!`, `eventually!`.
+    Promise,
 }
 
 impl fmt::Display for FailureKind {
@@ -37,6 +39,7 @@ impl fmt::Display for FailureKind {
             Self::EventLimit => "the number of events ran out: the run goes round in circles",
             Self::Shard => "a shard failed",
             Self::Bypass => "something went past the driver",
+            Self::Promise => "a promise is broken",
         })
     }
 }

@@ -15,6 +15,7 @@ use slab::Slab;
 
 use crate::choice::Label;
 use crate::clock::DateError;
+use crate::coverage::Fault;
 use crate::driver::SimDriver;
 use crate::event::{HostId, ShardId};
 use crate::power::LifeNumber;
@@ -116,12 +117,12 @@ impl Host {
     /// [`time::wall_clock`]: mainspring_executor::time::wall_clock
     /// [`time::now`]: mainspring_executor::time::now
     pub fn set_date_ahead(&self, by: Duration) {
-        self.room.borrow_mut().machine_mut(self.id).clock.set_date_error(DateError::Ahead(by));
+        self.set_date_error(DateError::Ahead(by));
     }
 
     /// As [`Host::set_date_ahead`], behind; never before 1970.
     pub fn set_date_behind(&self, by: Duration) {
-        self.room.borrow_mut().machine_mut(self.id).clock.set_date_error(DateError::Behind(by));
+        self.set_date_error(DateError::Behind(by));
     }
 
     /// Lets the machine's clock go too fast, from now on, by so many millionths of a second in each second; too slow where that
@@ -266,6 +267,12 @@ impl Host {
     /// Lets the program go on after [`Host::pause`]: edges and timers that came due meanwhile come now, and signals.
     pub fn resume(&self) {
         self.room.borrow_mut().resume(self.id);
+    }
+
+    fn set_date_error(&self, error: DateError) {
+        let room = &mut *self.room.borrow_mut();
+        room.coverage.add_fault(Fault::DateJump);
+        room.machine_mut(self.id).clock.set_date_error(error);
     }
 
     /// Whether a task of this machine runs now.

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use mainspring_executor::driver::Signal;
 
 use crate::choice::Label;
+use crate::coverage::Fault;
 use crate::event::{HostId, ShardId};
 use crate::jobs::Jobs;
 use crate::room::Room;
@@ -120,6 +121,9 @@ impl Room {
         let mut files = core::mem::take(&mut self.machine_mut(host).files);
         let lost = files.crash(&mut |bound| self.choices.choose(owner, Label::Crash, bound));
         self.machine_mut(host).files = files;
+        if lost > 0 {
+            self.coverage.add_fault(Fault::ChangesLost);
+        }
         lost
     }
 

@@ -20,12 +20,14 @@ use crate::calls::Calls;
 use crate::choice::{Choices, Label, Span};
 use crate::clock::Clock;
 use crate::config::{Order, WorldConfig};
+use crate::coverage::{Coverage, Fault};
 use crate::detached::{Abandoned, Loose};
 use crate::directory::Directory;
 use crate::event::{Event, Events, HostId, ShardId};
 use crate::files::Files;
 use crate::jobs::{DueCall, DueSpawn, Jobs};
 use crate::net::{Connection, Letter, Link, Listener, Mailbox, MailboxId, Names};
+use crate::observer::{Broken, FaultPoints};
 use crate::power::{Condition, Debris, LifeNumber};
 use crate::process::{Process, ProcessId};
 use crate::program::Programs;
@@ -49,6 +51,10 @@ pub(crate) struct Room {
     pub(crate) now: Instant,
     pub(crate) choices: Choices,
     pub(crate) trace: Trace,
+    pub(crate) coverage: Coverage,
+    pub(crate) fault_points: FaultPoints,
+    /// The first since the world last looked.
+    pub(crate) broken: Option<Broken>,
     pub(crate) events: Events,
     pub(crate) connections: Slab<Connection>,
     pub(crate) listeners: Slab<Listener>,
@@ -151,6 +157,9 @@ impl Room {
             now: Instant::START,
             choices,
             trace: Trace::new(seed, config.record),
+            coverage: Coverage::default(),
+            fault_points: FaultPoints::new(),
+            broken: None,
             events: Events::default(),
             connections: Slab::new(),
             listeners: Slab::new(),
@@ -302,6 +311,9 @@ impl Room {
     pub(crate) fn set_drift(&mut self, host: HostId, millionths: i32) {
         let now = self.now;
         self.machine_mut(host).clock.set_drift(now, millionths);
+        if millionths != 0 {
+            self.coverage.add_fault(Fault::Drift);
+        }
         for index in 0..self.shards.len() {
             let shard = ShardId::new(index);
             if self.host_of(shard) == host {
@@ -313,10 +325,25 @@ impl Room {
     /// Notes something that a shard did or that happened to it.
     #[inline]
     pub(crate) fn note(&mut self, shard: ShardId, kind: Kind, subject: u64, number: u64) {
-        self.trace.note(self.now, Some(shard), kind, subject, number);
+        self.note_of(Some(shard), kind, subject, number);
         if self.config.record {
             self.trace.attribute(self.shard(shard).spent.poll());
         }
+    }
+
+    /// Notes something, and counts what goes wrong by it.
+    #[inline]
+    pub(crate) fn note_of(
+        &mut self,
+        shard: Option<ShardId>,
+        kind: Kind,
+        subject: u64,
+        number: u64,
+    ) {
+        if let Some(fault) = kind.fault() {
+            self.coverage.add_fault(fault);
+        }
+        self.trace.note(self.now, shard, kind, subject, number);
     }
 
     /// Notes something that happened to a machine.
@@ -447,7 +474,7 @@ impl Room {
         match self.events.pop_due(self.now) {
             None => return Step::Idle,
             Some(Event::Hook(hook)) => {
-                self.trace.note(self.now, None, Kind::Hook, u64::from(hook), 0);
+                self.note_of(None, Kind::Hook, u64::from(hook), 0);
                 return Step::Hook(hook);
             }
             Some(Event::Job(shard, token)) => return self.job_due(Handle { shard, token }),

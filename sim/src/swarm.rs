@@ -29,6 +29,7 @@ pub(crate) fn draw(config: WorldConfig, choices: &mut Choices) -> WorldConfig {
     let short_writes = is_on(Label::ShortWrite, config.short_writes);
     let split_flights = is_on(Label::Pieces, config.split_flights);
     let spurious = is_on(Label::Spurious, config.spurious);
+    let buggify = is_on(Label::Buggify, config.buggify);
     let (is_late, is_busy) = (is_on(Label::Latency, true), is_on(Label::Job, true));
     let has_small_buffers = is_on(Label::Buffers, true);
     let order = match config.order {
@@ -63,6 +64,7 @@ pub(crate) fn draw(config: WorldConfig, choices: &mut Choices) -> WorldConfig {
         disk_error_one_in,
         disk_full_one_in,
         name_failure_one_in,
+        buggify,
         // It is drawn.
         swarm: false,
         ..config
@@ -80,6 +82,7 @@ mod tests {
             disk_error_one_in,
             disk_full_one_in,
             name_failure_one_in,
+            buggify: true,
             ..WorldConfig::swarm()
         }
     }
@@ -101,6 +104,7 @@ mod tests {
             flag("short writes", config.short_writes),
             flag("pieces", config.split_flights),
             flag("spurious", config.spurious),
+            flag("buggify", config.buggify),
             flag("buffers", config.recv_buffer_bytes == most.recv_buffer_bytes),
             ("order", config.order == Order::Fifo, config.order == most.order),
             number(

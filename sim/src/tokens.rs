@@ -8,6 +8,7 @@ use std::io;
 use mainspring_executor::driver::{Address, Readiness, Ready, Token};
 
 use crate::choice::{Label, Span};
+use crate::coverage::Fault;
 use crate::event::{ConnectionId, Event, ListenerId, ShardId};
 use crate::files::Node;
 use crate::jobs::{JobState, Left};
@@ -97,10 +98,13 @@ impl Room {
 
     /// # Errors
     /// When the host has as many descriptors as it may, or would have with `count` more.
-    pub(crate) fn check_token_limit(&self, shard: ShardId, count: usize) -> io::Result<()> {
+    pub(crate) fn check_token_limit(&mut self, shard: ShardId, count: usize) -> io::Result<()> {
         match self.descriptors(shard) + count <= self.config.tokens_max {
             true => Ok(()),
-            false => Err(out_of_tokens()),
+            false => {
+                self.coverage.add_fault(Fault::OutOfTokens);
+                Err(out_of_tokens())
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use mainspring_executor::driver::{Instant, Pulse, Token};
 
+use crate::coverage::Fault;
 use crate::event::ShardId;
 
 /// What kind of thing happened. The number goes into the hash.
@@ -82,9 +83,37 @@ pub(crate) enum Kind {
     LibcTime,
     LibcDate,
     LibcEntropy,
+    Broken,
+    FaultPoint,
 }
 
 impl Kind {
+    /// What goes wrong when this happens, if anything does.
+    #[inline]
+    pub(crate) const fn fault(self) -> Option<Fault> {
+        Some(match self {
+            Self::SegmentLost => Fault::SegmentLost,
+            Self::AnswerLost => Fault::AnswerLost,
+            Self::SynLost => Fault::HandshakeLost,
+            Self::SynTimer => Fault::SynTimeout,
+            Self::SynDropped => Fault::BacklogOverflow,
+            Self::Refusal => Fault::Refusal,
+            Self::Reset => Fault::Reset,
+            Self::Unheard => Fault::Unheard,
+            Self::DatagramLost => Fault::DatagramLost,
+            Self::DatagramDropped => Fault::DatagramDropped,
+            Self::Spurious => Fault::SpuriousEdge,
+            Self::Refuse => Fault::JobRefused,
+            Self::Crash => Fault::Crash,
+            Self::Restart => Fault::Restart,
+            Self::Pause => Fault::Pause,
+            Self::Stall => Fault::Stall,
+            Self::Signal => Fault::Signal,
+            Self::Death => Fault::Death,
+            _ => return None,
+        })
+    }
+
     /// What it is called, and what its two numbers are.
     const fn shape(self) -> (&'static str, Shape) {
         match self {
@@ -157,6 +186,8 @@ impl Kind {
             Self::LibcTime => ("asks libc for the time", Shape::Nothing),
             Self::LibcDate => ("asks libc for the date", Shape::Nothing),
             Self::LibcEntropy => ("asks libc for bytes of entropy:", Shape::Number),
+            Self::Broken => ("breaks the promise of line", Shape::Number),
+            Self::FaultPoint => ("something goes wrong at line", Shape::Number),
         }
     }
 }

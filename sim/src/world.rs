@@ -22,6 +22,7 @@ use crate::bypass::{Bypasses, Here};
 use crate::calls::{Call, Calls, Error};
 use crate::choice::{Label, Span};
 use crate::config::WorldConfig;
+use crate::coverage::{Coverage, Fault};
 use crate::driver::Unparked;
 use crate::event::{Event, ShardId};
 use crate::failure::{Alive, Failure, FailureKind, Report};
@@ -61,6 +62,7 @@ pub struct World {
     here: Rc<Here>,
     /// Who wants to know in the end what happened.
     seen: Option<Rc<RefCell<Seen>>>,
+    run_coverage: Option<Rc<RefCell<Coverage>>>,
 }
 
 impl World {
@@ -86,6 +88,7 @@ impl World {
             victims: Victims::default(),
             hooks: RefCell::default(),
             event_count: core::cell::Cell::new(0),
+            run_coverage: None,
         }
     }
 
@@ -196,6 +199,7 @@ impl World {
     /// is under way arrives. The program is told nothing: its kernel sends again, and gives up after a quarter of an hour.
     pub fn cut(&self, from: &Host, to: &Host) {
         self.link(from, to, |link| link.is_cut = true);
+        self.room.borrow_mut().coverage.add_fault(Fault::Cut);
     }
 
     /// Ends a [`World::cut`].
@@ -205,6 +209,12 @@ impl World {
 
     fn link(&self, from: &Host, to: &Host, change: impl FnOnce(&mut Link)) {
         change(self.room.borrow_mut().links.entry((from.id, to.id)).or_default());
+    }
+
+    /// Lets no fault point fire from now on, whatever [`WorldConfig::buggify`] says: the trouble is over, and what programs
+    /// promise [to come](mainspring_executor::eventually) is to come.
+    pub fn end_buggify(&self) {
+        self.room.borrow_mut().config.buggify = false;
     }
 
     /// Makes a name known to all hosts, with its addresses in the order in which a lookup gives them, in place of those
@@ -248,8 +258,8 @@ impl World {
     /// May be called again, after more tasks were started.
     ///
     /// # Errors
-    /// A panic of a foreground task, a deadlock, or a bound of [`WorldConfig`] that was reached; with
-    /// [`WorldConfig::is_strict`], a call past the driver.
+    /// A promise that a program breaks (`always!`), a panic of a foreground task, a deadlock, or a bound of [`WorldConfig`]
+    /// that was reached; with [`WorldConfig::is_strict`], a call past the driver.
     pub fn run(&self) -> Result<Report, Failure> {
         let _here = self.here.enter();
         self.wake_all();
@@ -313,6 +323,17 @@ impl World {
     #[must_use]
     pub fn instants(&self) -> Vec<Instant> {
         self.room.borrow().trace.instants().to_vec()
+    }
+
+    /// What has been reached so far: faults that happened, and what the programs said of themselves.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        self.room.borrow().coverage.clone()
+    }
+
+    /// When this world is dropped, adds what it has reached to that of its run.
+    pub(crate) fn tell_coverage(&mut self, run: &Rc<RefCell<Coverage>>) {
+        self.run_coverage = Some(Rc::clone(run));
     }
 
     /// Everything that is left: what the ledger of each host still lists, and what its kernel still holds open.
@@ -385,6 +406,7 @@ impl World {
         if let Err(error) = self.here.run(id, turn) {
             return Err(self.failure(FailureKind::Shard, format!("{error}\n")));
         }
+        self.check_promises()?;
         self.room.borrow_mut().crash_if_asked(id);
         self.room.borrow_mut().turn_ended(id, shard.next_wake());
         self.harvest()?;
@@ -399,6 +421,12 @@ impl World {
         let Some(details) = call.map(|call| format!("{call}\n")) else { return Ok(()) };
         drop(room);
         Err(self.failure(FailureKind::Bypass, details))
+    }
+
+    /// Whether the programs have kept their promises so far.
+    fn check_promises(&self) -> Result<(), Failure> {
+        let broken = self.room.borrow_mut().take_broken();
+        broken.map_or(Ok(()), |details| Err(self.failure(FailureKind::Promise, details)))
     }
 
     /// Looks at the foreground tasks that have ended.
@@ -571,6 +599,11 @@ impl Drop for World {
     /// Tasks may hold hosts, and hosts hold tasks: someone has to end that.
     fn drop(&mut self) {
         let _here = self.here.enter();
+        // What destructors say from here on is no part of the run.
+        let reached = core::mem::take(&mut self.room.borrow_mut().coverage);
+        if let Some(run) = &self.run_coverage {
+            run.borrow_mut().merge(reached);
+        }
         let hosts = self.hosts.take();
         for host in &hosts {
             self.here.run(host.shard_id, || host.seat.bury_all());

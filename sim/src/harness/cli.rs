@@ -71,6 +71,12 @@ struct SweepArgs {
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    /// Prints which faults happened, and which sites of the programs were passed; `--json` has that in any case.
+    #[arg(long)]
+    coverage: bool,
+    /// Fails as well where no run reaches what some run should, and tells what that is.
+    #[arg(long)]
+    strict: bool,
 }
 
 /// One run of one scenario.
@@ -190,14 +196,25 @@ fn sweep(scenario: &Scenario, args: &SweepArgs) -> ExitCode {
     if args.json {
         print_json(scenario, &seeds, &sweep, seconds);
     } else {
-        print_text(scenario, &sweep, seconds);
+        print_text(scenario, args, &sweep, seconds);
     }
-    if sweep.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_well = sweep.failures.is_empty() && (!args.strict || sweep.findings.is_empty());
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print_text(scenario: &Scenario, sweep: &Sweep, seconds: f64) {
+fn print_text(scenario: &Scenario, args: &SweepArgs, sweep: &Sweep, seconds: f64) {
+    if args.coverage {
+        print!("{}", sweep.coverage);
+    }
     for failure in sweep.failures.iter().take(10) {
         println!("{failure}\n");
+    }
+    if args.coverage || args.strict {
+        for finding in &sweep.findings {
+            println!("not reached: {finding}");
+        }
+    } else if !sweep.findings.is_empty() {
+        println!("{} sites were not reached; --coverage tells", sweep.findings.len());
     }
     println!(
         "{}: {} seeds, each twice, in {seconds:.2} s ({:.0} seeds/s): {} failed; {} requests, {} events, hash {:016x}",
@@ -221,6 +238,8 @@ fn print_json(scenario: &Scenario, seeds: &Range<u64>, sweep: &Sweep, seconds: f
         "requests": sweep.request_count,
         "events": sweep.event_count,
         "hash": format!("{:016x}", sweep.hash),
+        "coverage": sweep.coverage.json(),
+        "findings": sweep.findings,
         "failures": sweep.failures.iter().map(failure).collect::<Vec<_>>(),
     });
     println!("{object}");

@@ -25,6 +25,7 @@
 //! ```
 
 mod cli;
+mod coverage;
 mod explore;
 mod failure;
 mod scenario;
@@ -32,6 +33,7 @@ mod story;
 mod sweep;
 
 pub use cli::main;
+pub use coverage::{Count, SiteCount, SweepCoverage};
 pub use explore::Explored;
 pub use failure::ScenarioFailure;
 pub use scenario::{Run, Scenario, Setup, conclude};

@@ -10,7 +10,7 @@ use mainspring_executor::Instant;
 use super::ScenarioFailure;
 use crate::bypass::{alone, is_guarded};
 use crate::seen::Seen;
-use crate::{Recording, Source, Tape, World, WorldConfig};
+use crate::{Coverage, Recording, Source, Tape, World, WorldConfig};
 
 /// What a failure is repeated by, unless a scenario says otherwise.
 const COMMAND: &str = "cargo run --release --bin scenarios --";
@@ -32,6 +32,8 @@ pub struct Scenario {
     pub is_strict: bool,
     /// The command line that repeats a failure of it, up to the subcommand.
     pub command: &'static str,
+    /// Names of sites in the programs of which a sweep has to reach each: `sometimes!`, `reachable!`, `buggify!`.
+    pub expected: &'static [&'static str],
     /// Runs it once.
     pub body: fn(&Setup) -> Result<Run, String>,
 }
@@ -44,6 +46,8 @@ pub struct Setup {
     is_strict: bool,
     source: Source,
     seen: Rc<RefCell<Seen>>,
+    /// What the worlds that are gone have reached.
+    coverage: Rc<RefCell<Coverage>>,
 }
 
 impl Setup {
@@ -51,8 +55,8 @@ impl Setup {
     #[must_use]
     pub fn of(source: impl Into<Source>) -> Self {
         let source = source.into();
-        let seen = Rc::default();
-        Self { seed: source.seed(), record: false, is_strict: false, source, seen }
+        let (seen, coverage) = (Rc::default(), Rc::default());
+        Self { seed: source.seed(), record: false, is_strict: false, source, seen, coverage }
     }
 
     /// Decides what the scenario leaves open and does not ask its worlds for.
@@ -67,13 +71,16 @@ impl Setup {
         self.record
     }
 
-    /// The world, or one of the worlds, that the run is in: only one that is made here has its choices on the run's tape.
+    /// The world, or one of the worlds, that the run is in: only one that is made here has its choices on the run's tape, and
+    /// counts for what the run has reached.
     #[must_use]
     pub fn world(&self, config: WorldConfig) -> World {
         let record = self.record || config.record;
         let is_strict = self.is_strict || config.is_strict;
         let config = WorldConfig { record, is_strict, ..config };
-        World::new(self.source.clone(), config).seen_by(&self.seen)
+        let mut world = World::new(self.source.clone(), config).seen_by(&self.seen);
+        world.tell_coverage(&self.coverage);
+        world
     }
 }
 
@@ -90,6 +97,8 @@ pub struct Run {
     pub request_count: u64,
     /// Everything that happened, if it was recorded.
     pub trace: Vec<String>,
+    /// What its worlds have reached; filled in by [`Scenario::run`].
+    pub coverage: Coverage,
 }
 
 /// Ends a run: it must have gone to its end, and have left nothing behind.
@@ -113,6 +122,7 @@ pub fn conclude(world: &World, request_count: u64) -> Result<Run, String> {
         event_count: report.event_count,
         request_count,
         trace: world.trace(),
+        coverage: Coverage::default(),
     })
 }
 
@@ -124,7 +134,8 @@ impl Scenario {
         about: &'static str,
         body: fn(&Setup) -> Result<Run, String>,
     ) -> Self {
-        Self { name, about, is_planted: false, is_strict: false, command: COMMAND, body }
+        let (is_planted, is_strict) = (false, false);
+        Self { name, about, is_planted, is_strict, command: COMMAND, expected: &[], body }
     }
 
     /// One that fails where anything goes past the driver.
@@ -137,6 +148,12 @@ impl Scenario {
     #[must_use]
     pub const fn planted(self) -> Self {
         Self { is_planted: true, ..self }
+    }
+
+    /// One whose sweeps have to reach each of these sites, by their names, or say that they do not.
+    #[must_use]
+    pub const fn expects(self, names: &'static [&'static str]) -> Self {
+        Self { expected: names, ..self }
     }
 
     /// Runs it once; the text of the trace is kept if asked for. A binary with the guard (see
@@ -167,7 +184,10 @@ impl Scenario {
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Err(format!("panic: {}", text.unwrap_or("without words")))
         });
-        let result = ran.map_err(|message| self.failure(seed, tape, message));
+        let coverage = setup.coverage.take();
+        let result = ran
+            .map(|run| Run { coverage, ..run })
+            .map_err(|message| self.failure(seed, tape, message));
         Observed { result, seen: setup.seen.take() }
     }
 
@@ -210,7 +230,12 @@ impl Scenario {
         if first.is_like(&second) {
             return first.result;
         }
+        let has_done_the_same = first.seen.hash() == second.seen.hash();
         match (first.result, second.result) {
+            (Ok(first), Ok(second)) if has_done_the_same && first.coverage != second.coverage => {
+                let message = "two runs do the same, and pass other sites".to_owned();
+                Err(self.failure(seed, None, message))
+            }
             (Ok(_), Ok(_)) => {
                 let message = format!("two runs differ: {}", self.parting(seed));
                 Err(self.failure(seed, None, message))

@@ -4,7 +4,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 
-use super::{Run, Scenario, ScenarioFailure};
+use super::{Run, Scenario, ScenarioFailure, SweepCoverage};
 
 /// So many seeds are run once before the first of them is run again.
 const BETWEEN: u64 = 8;
@@ -22,6 +22,10 @@ pub struct Sweep {
     pub failures: Vec<ScenarioFailure>,
     /// All hashes together, whatever the order of the seeds: equal for equal sweeps.
     pub hash: u64,
+    /// What the runs have reached.
+    pub coverage: SweepCoverage,
+    /// What none has, and should: see [`SweepCoverage::findings`].
+    pub findings: Vec<String>,
 }
 
 impl Sweep {
@@ -32,6 +36,7 @@ impl Sweep {
                 self.request_count += run.request_count;
                 self.event_count += run.event_count;
                 self.hash = self.hash.wrapping_add(run.trace_hash);
+                self.coverage.add(&run.coverage);
             }
             Err(failure) => self.failures.push(failure),
         }
@@ -43,6 +48,7 @@ impl Sweep {
         self.event_count += other.event_count;
         self.hash = self.hash.wrapping_add(other.hash);
         self.failures.extend(other.failures);
+        self.coverage.merge(other.coverage);
     }
 }
 
@@ -80,6 +86,7 @@ impl Scenario {
         });
         let mut total = total.into_inner().expect("no worker panics with it");
         total.failures.sort_by_key(|failure| failure.seed);
+        total.findings = total.coverage.findings(self.expected);
         total
     }
 }

@@ -20,6 +20,7 @@ use mainspring_executor::driver::{Instant, Ready, Received, Token};
 
 use super::broken;
 use crate::choice::Label;
+use crate::coverage::Fault;
 use crate::event::{Event, HostId, LetterId, ShardId};
 use crate::room::Room;
 use crate::tokens::{Handle, Resource, Socket};
@@ -331,7 +332,11 @@ impl Room {
         if self.choices.chance_permille(shard, Label::Loss, loss) {
             return 0;
         }
-        1 + usize::from(self.choices.chance_permille(shard, Label::Duplication, duplication))
+        let is_twice = self.choices.chance_permille(shard, Label::Duplication, duplication);
+        if is_twice {
+            self.coverage.add_fault(Fault::DatagramTwice);
+        }
+        1 + usize::from(is_twice)
     }
 
     /// When a message that is sent now arrives; `None`: the link has no room for it. Those that stay on their host keep their

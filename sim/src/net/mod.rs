@@ -29,6 +29,7 @@ pub(crate) use wire::{Line, Link};
 
 use crate::choice::Label;
 use crate::config::WorldConfig;
+use crate::coverage::Fault;
 use crate::event::{ConnectionId, Event, HostId};
 use crate::room::Room;
 use crate::tokens::Handle;
@@ -170,11 +171,10 @@ impl Room {
 
     /// One event of a connection is about to be handled.
     fn popped(&mut self, id: ConnectionId, side: Side, kind: Kind, number: u64) {
-        let now = self.now;
         let connection = &mut self.connections[id.index()];
         connection.event_count -= 1;
         let shard = connection.end(side).host.map(|host| self.first_shard(host));
-        self.trace.note(now, shard, kind, id.index() as u64, number);
+        self.note_of(shard, kind, id.index() as u64, number);
     }
 
     /// Handles an event of the network.
@@ -243,7 +243,11 @@ impl Room {
         }
         let host = self.connections[id.index()].end(side).host;
         let shard = host.map(|host| self.first_shard(host));
-        1 + self.choices.choose(shard, Label::Pieces, PIECES_MAX)
+        let more = self.choices.choose(shard, Label::Pieces, PIECES_MAX);
+        if more > 0 {
+            self.coverage.add_fault(Fault::SplitFlight);
+        }
+        1 + more
     }
 
     fn flight_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {

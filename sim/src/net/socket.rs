@@ -7,6 +7,7 @@ use mainspring_executor::driver::{Address, Ready, Token, Transfer};
 
 use super::{Connection, Family, Owner, Side, State, connecting};
 use crate::choice::Label;
+use crate::coverage::Fault;
 use crate::event::{ConnectionId, Event, ShardId};
 use crate::room::Room;
 use crate::tokens::{Handle, Resource, Socket};
@@ -93,7 +94,7 @@ impl Room {
         }
         let mut count = readable.min(buffer.len());
         if self.config.short_reads {
-            count = self.shortened(shard, Label::ShortRead, count);
+            count = self.shortened(shard, (Label::ShortRead, Fault::ShortRead), count);
         }
         let connection = self.connection(id);
         let is_established = connection.end(side).state == State::Established;
@@ -154,7 +155,7 @@ impl Room {
         assert!(wanted > 0, "a write has something to write");
         let mut count = wanted.min(self.connection(id).outgoing(side).free());
         if self.config.short_writes && count > 0 {
-            count = self.shortened(shard, Label::ShortWrite, count);
+            count = self.shortened(shard, (Label::ShortWrite, Fault::ShortWrite), count);
         }
         let pipe = self.connection(id).outgoing(side);
         let mut left = count;
@@ -172,9 +173,15 @@ impl Room {
     }
 
     /// All of `count`, or sometimes less; never nothing.
-    fn shortened(&mut self, shard: ShardId, label: Label, count: usize) -> usize {
+    fn shortened(&mut self, shard: ShardId, (label, fault): (Label, Fault), count: usize) -> usize {
         match self.choices.chance(Some(shard), label, SHORT_ONE_IN) {
-            true => count - self.choices.index(Some(shard), label, count),
+            true => {
+                let left_out = self.choices.index(Some(shard), label, count);
+                if left_out > 0 {
+                    self.coverage.add_fault(fault);
+                }
+                count - left_out
+            }
             false => count,
         }
     }

@@ -20,6 +20,7 @@ use mainspring_executor::driver::Instant;
 use super::pipe::SEGMENT_BYTES;
 use super::{Side, State, broken};
 use crate::choice::{Label, Span};
+use crate::coverage::Fault;
 use crate::event::{ConnectionId, Event, HostId};
 use crate::room::Room;
 use crate::trace::Kind;
@@ -268,6 +269,7 @@ impl Room {
         end.error = Some(ErrorKind::TimedOut);
         connection.outgoing(side).drop_unsent();
         connection.incoming(side).is_answer_owed = true;
+        self.coverage.add_fault(Fault::ConnectionTimeout);
         self.raise_end(id, side, broken());
         self.arm_answer(id, side.other());
     }

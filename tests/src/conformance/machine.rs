@@ -354,8 +354,8 @@ fn on_host(case: Case, machine: Machine, setup: &Setup, is_meddling: bool) -> Re
         trace_hash: report.trace_hash,
         virtual_end: report.at,
         event_count: report.event_count,
-        request_count: 0,
         trace: world.trace(),
+        ..Run::default()
     })
 }
 
