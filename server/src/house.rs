@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures::future::FutureExt;
-use mainspring_executor::Scope;
 use mainspring_executor::channel::Receiver;
 use mainspring_executor::net::TcpStream;
 use mainspring_executor::sync::Notify;
 use mainspring_executor::time::timeout;
+use mainspring_executor::{Scope, reachable};
 
 use crate::balance::{Handed, Seat, Seating};
 use crate::context::Context;
@@ -48,6 +48,7 @@ impl House {
     /// Waits until there is a free seat, here or elsewhere. Cancel-safe.
     pub(crate) async fn room(&self, seating: &Seating) {
         while !seating.has_room() {
+            reachable!("a full house lets others wait");
             self.change(seating).await;
         }
     }
@@ -124,6 +125,7 @@ impl House {
     /// Serves a connection.
     fn serve(&self, stream: TcpStream, seat: Option<Seat>) {
         let Some(admission) = self.context.peers.admit(stream.peer_addr().ip()) else {
+            reachable!("a peer has too many connections");
             self.context.stats.connections_refused.add(1);
             stream.abort();
             drop(seat);

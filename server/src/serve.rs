@@ -19,7 +19,7 @@ use std::rc::{Rc, Weak};
 
 use http::StatusCode;
 use mainspring_executor::net::TcpStream;
-use mainspring_executor::{Scope, deadline};
+use mainspring_executor::{Scope, deadline, reachable, sometimes, time};
 
 use crate::context::Context;
 use crate::exchange::{BoxExchange, End, Next};
@@ -98,6 +98,7 @@ impl Service {
                 }
                 self.burst += 1;
                 if self.burst == BURST_MAX {
+                    reachable!("a burst of requests lets others run");
                     self.burst = 0;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -168,6 +169,7 @@ impl Service {
         let handling = self.link.borrow().handling();
         match handling {
             Some(OnDisconnect::Cancel) => {
+                reachable!("a handler is dropped, for its client is gone");
                 self.context.stats.handlers_cancelled.add(1);
                 self.end_exchange();
                 Poll::Ready(Next::End(End::Drop))
@@ -182,6 +184,7 @@ impl Service {
                 Poll::Ready(Next::End(End::Drop))
             }
             None => {
+                reachable!("a client leaves before the end of its response");
                 tracing::debug!("the client left before the response's end");
                 self.end_exchange();
                 Poll::Ready(Next::End(End::Reset))
@@ -209,6 +212,7 @@ impl Service {
 
     /// The handler has taken too long.
     fn go_on_without_handler(&mut self) -> Next {
+        reachable!("a handler takes too long");
         self.context.stats.handlers_timed_out.add(1);
         let id = self.link.borrow().request_id();
         tracing::warn!(request_id = %id, "the handler took too long");
@@ -268,6 +272,8 @@ async fn close(link: &SharedLink, context: &Context) {
         let _lingering = Lingering::new(&context.lingering);
         let deadline = link.borrow().quiet_since() + context.timeouts.linger;
         poll_fn(|cx| link.borrow_mut().poll_linger(cx, deadline)).await;
+        sometimes!(time::now() < deadline, "a lingering close ends with the client");
+        sometimes!(time::now() >= deadline, "a lingering close ends by its deadline");
     }
 }
 

@@ -12,7 +12,7 @@ use mainspring_executor::driver::{Exhausted, ListenOptions};
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::{sleep, timeout, yield_now};
-use mainspring_executor::{CancelToken, Scope, Shard};
+use mainspring_executor::{CancelToken, Scope, Shard, always, buggify, reachable, sometimes};
 
 use crate::balance::{Balance, Seating};
 use crate::context::Context;
@@ -211,11 +211,14 @@ impl<H: Handler> Server<H> {
         let House { connections, context, .. } = &house;
         tracing::info!(connections = connections.len(), "draining: what runs may end");
         drain(connections, drain_timeout, shutdown.stopping()).await;
+        always!(context.lingering.get() <= connections.len(), "who lingers is a connection");
         // Those that linger have all that they were to get.
-        let connections_cut = connections.len() - context.lingering.get();
+        let connections_cut = connections.len().saturating_sub(context.lingering.get());
+        sometimes!(connections_cut > 0, "a drain cuts what takes too long");
         connections.cancel();
         // What a handler has shielded ends by its own bound.
         ended(connections).await;
+        always!(connections.is_empty(), "a server that has ended serves nobody");
         Summary { connections_cut }
     }
 }
@@ -249,7 +252,10 @@ async fn accept(listener: TcpListener, house: &House, mut seating: Seating) {
 async fn sweep(listener: &TcpListener, house: &House, seating: &mut Seating) {
     for swept in 1..=BACKLOG_SWEEP_MAX {
         match listener.try_accept() {
-            Ok(Some((stream, _peer))) => take(stream, house, seating).await,
+            Ok(Some((stream, _peer))) => {
+                reachable!("a drain takes what waits in the backlog");
+                take(stream, house, seating).await;
+            }
             Ok(None) => return,
             // What waits for sockets that the machine does not have cannot be taken: the drain does not wait with it.
             Err(error) if Exhausted::is(&error) => return,
@@ -265,6 +271,9 @@ async fn sweep(listener: &TcpListener, house: &House, seating: &mut Seating) {
 /// Brings a connection that was accepted to its seat.
 async fn take(stream: TcpStream, house: &House, seating: &mut Seating) {
     house.context.stats.connections_accepted.add(1);
+    if buggify!("a connection waits for its seat") {
+        yield_now().await;
+    }
     if let Err(error) = house.place(stream, seating).await {
         tracing::warn!("a connection was lost on its way: {error}");
     }
@@ -274,9 +283,12 @@ async fn take(stream: TcpStream, house: &House, seating: &mut Seating) {
 async fn pause_after(error: &io::Error) {
     match error.kind() {
         // That peer gave up; the next one is not concerned.
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {}
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {
+            reachable!("a client gives up before it is accepted");
+        }
         _ => {
             let out_of_sockets = Exhausted::is(error);
+            sometimes!(out_of_sockets, "accept finds no sockets left");
             tracing::warn!(out_of_sockets, "accept failed, next try in 100 ms: {error}");
             sleep(EXHAUSTED_PAUSE).await;
         }

@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use mainspring_tests::scenarios::ALL;
+
 /// The top of the workspace.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
@@ -193,6 +195,22 @@ fn nothing_is_left_for_later() {
         for word in &words {
             assert!(!text.contains(word.as_str()), "{path} has a {word}");
         }
+    }
+}
+
+/// Sites are named by those who write them, and expected by those who test: a name with a slip of the pen would be missed in
+/// each sweep.
+#[test]
+fn what_a_scenario_expects_a_program_says() {
+    let programs: String = rust_files("server/src").iter().map(|path| read(path)).collect();
+    let expected: Vec<_> = ALL.iter().flat_map(|scenario| scenario.expected).collect();
+    assert!(!expected.is_empty(), "some scenario expects something");
+    for name in expected {
+        let says = |kind: &str| programs.contains(&format!("{kind}!(\"{name}\")"));
+        let sometimes = programs
+            .lines()
+            .any(|line| line.contains("sometimes!(") && line.contains(&format!(", \"{name}\")")));
+        assert!(says("reachable") || says("buggify") || sometimes, "nobody says \"{name}\"");
     }
 }
 

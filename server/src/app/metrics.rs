@@ -58,6 +58,7 @@ fn write_executor(text: &mut Exposition, executor: &MetricsSnapshot) {
         ("turns_total", "Turns of the event loops.", executor.turns),
         ("panics_unjoined_total", "Panics of tasks that nobody joined.", executor.panics_unjoined),
         ("errors_unheard_total", "Errors of tasks that nobody asked for.", executor.errors_unheard),
+        ("promises_broken_total", "Assertions that did not hold.", executor.promises_broken),
         ("shields_left_total", "Sections that went on alone.", executor.shields_left),
         ("shields_cut_total", "Sections whose time was over.", executor.shields_cut),
         ("budget_yields_total", "Polls that ended at their budget.", executor.budget_yields),

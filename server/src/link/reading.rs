@@ -8,7 +8,7 @@ use std::io;
 use bytes::Bytes;
 use http_body::Frame;
 use mainspring_executor::net::{CHUNK_BYTES, Chunk, TcpStream};
-use mainspring_executor::{Instant, time};
+use mainspring_executor::{Instant, buggify, reachable, sometimes, time};
 
 use super::{Link, buffered};
 use crate::body::BodyError;
@@ -124,6 +124,7 @@ impl Link {
         let Some(stream) = &mut self.stream else { return Err(ReceiveError::Gone) };
         match stream.try_fill() {
             Ok(Some(count)) => {
+                sometimes!(count > 0, "a request comes as its connection is about to be closed");
                 self.reading.end(count);
                 Ok(count)
             }
@@ -134,6 +135,7 @@ impl Link {
     /// The peer's FIN came while a head was awaited.
     fn end_of_heads(&mut self) -> Head {
         let leftover = buffered(&self.stream);
+        sometimes!(!leftover.is_empty(), "a client ends in the middle of a head");
         match self.protocol.end_of_input(leftover) {
             Ok(()) | Err(http1::Error::Incomplete) => Head::Closed,
             Err(error) => Head::Rejected(error),
@@ -207,6 +209,7 @@ impl Link {
                 Ok(Received::Buffered(0)) => {
                     let leftover = buffered(&self.stream);
                     let ended = self.protocol.end_of_input(leftover);
+                    sometimes!(ended.is_err(), "a client ends in the middle of a body");
                     ended.map_err(BodyError::Protocol)?;
                 }
                 Ok(Received::Buffered(_)) => {}
@@ -217,6 +220,7 @@ impl Link {
                 }
                 Err(ReceiveError::Gone) => return Poll::Ready(Err(BodyError::Disconnected)),
                 Err(ReceiveError::TimedOut) => {
+                    reachable!("a body does not come");
                     return Poll::Ready(Err(BodyError::Protocol(http1::Error::Timeout)));
                 }
             }
@@ -309,7 +313,9 @@ impl Link {
             let moved_on = step.event.is_some() || consumed > 0;
             self.consume(consumed);
             *discarded += consumed;
-            if *discarded > DISCARD_BYTES_MAX {
+            let is_too_long = *discarded > DISCARD_BYTES_MAX;
+            sometimes!(is_too_long, "a body is too long to be thrown away");
+            if is_too_long || buggify!("a body is not thrown away") {
                 return Poll::Ready(false);
             }
             if moved_on {

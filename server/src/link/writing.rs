@@ -6,7 +6,7 @@ use std::io;
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
-use mainspring_executor::time;
+use mainspring_executor::{reachable, sometimes, time};
 
 use super::Link;
 use crate::exchange::{End, Next};
@@ -39,6 +39,7 @@ impl Link {
                     let timeouts = &self.context.timeouts;
                     let deadline = self.writing.deadline(timeouts.write, timeouts.pace);
                     if time::now() >= deadline {
+                        reachable!("a client takes nothing for too long");
                         self.has_stalled = true;
                         return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                     }
@@ -142,6 +143,9 @@ impl Link {
     pub(crate) fn reject(&mut self, error: http1::Error) -> bool {
         let stats = &self.context.stats;
         stats.rejections.add(1);
+        let is_late = matches!(error, http1::Error::Timeout);
+        sometimes!(is_late, "a request that does not come is answered with 408");
+        sometimes!(!is_late, "a request that is none is refused");
         let date = self.context.date.at(time::now());
         let is_answered =
             self.protocol.reject(error, &date, self.output.buffer(&self.context.outputs));

@@ -76,7 +76,7 @@ struct SweepArgs {
     coverage: bool,
     /// Fails as well where no run reaches what some run should, and tells what that is.
     #[arg(long)]
-    strict: bool,
+    reach: bool,
 }
 
 /// One run of one scenario.
@@ -198,7 +198,7 @@ fn sweep(scenario: &Scenario, args: &SweepArgs) -> ExitCode {
     } else {
         print_text(scenario, args, &sweep, seconds);
     }
-    let is_well = sweep.failures.is_empty() && (!args.strict || sweep.findings.is_empty());
+    let is_well = sweep.failures.is_empty() && (!args.reach || sweep.findings.is_empty());
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -209,7 +209,7 @@ fn print_text(scenario: &Scenario, args: &SweepArgs, sweep: &Sweep, seconds: f64
     for failure in sweep.failures.iter().take(10) {
         println!("{failure}\n");
     }
-    if args.coverage || args.strict {
+    if args.coverage || args.reach {
         for finding in &sweep.findings {
             println!("not reached: {finding}");
         }

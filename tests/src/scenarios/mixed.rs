@@ -25,7 +25,14 @@ pub(crate) const MIXED: Scenario = Scenario::new(
     "mixed",
     "up to 9 clients, each seed with other faults; links and machines fail for a while, then all is answered",
     run,
-);
+)
+.expects(&[
+    "a client leaves before the end of its response",
+    "a connection waits for its seat",
+    "a handler is dropped, for its client is gone",
+    "a lingering close ends by its deadline",
+    "a lingering close ends with the client",
+]);
 
 /// Whatever goes wrong begins within so many milliseconds.
 const BEGIN_MS: u64 = 20_000;
@@ -47,7 +54,8 @@ const IMPATIENT_MAX: u32 = 50;
 const ATTEMPTS_MAX: u32 = 2_000;
 
 fn run(setup: &Setup) -> Result<Run, String> {
-    let world = setup.world(WorldConfig { event_count_max: 10_000_000, ..WorldConfig::swarm() });
+    let config = WorldConfig { event_count_max: 10_000_000, buggify: true, ..WorldConfig::swarm() };
+    let world = setup.world(config);
     let server = world.host("server");
     start_server(&server);
     let hosts: Vec<_> =
