@@ -46,6 +46,10 @@ pub struct WorldConfig {
     /// Open tokens of a host (its limit of descriptors); beyond, the calls that open one fail with `EMFILE`. Jobs are
     /// no descriptors.
     pub tokens_max: usize,
+    /// The ports that a host takes from for who connects, or is bound to port 0 (`ip_local_port_range`); at least one, and not
+    /// 0. A connection whose end here closed first keeps its port from others to the same peer for 60 s (`TIME_WAIT`); when all
+    /// are taken, connecting fails with `AddrNotAvailable`.
+    pub ephemeral_ports: RangeInclusive<u16>,
     /// How often a SYN without an answer is sent again, after 1 s, 2 s, 4 s, …; then the connect times out.
     pub syn_retry_count: u32,
     /// How long a job takes, once a thread has begun it.
@@ -131,6 +135,7 @@ impl WorldConfig {
             recv_buffer_bytes: 64 * 1024,
             backlog_max: 4096,
             tokens_max: 65_536,
+            ephemeral_ports: 32_768..=60_999,
             syn_retry_count: 6,
             job_duration: job..=job,
             name_duration: name..=name,

@@ -206,6 +206,15 @@ impl Host {
         Some(inode.on_disk())
     }
 
+    /// How many address pairs of this machine are in `TIME_WAIT`: connections that ended in order within the last 60 s, and that
+    /// were closed here first (on the way back to itself, within the last second: `tcp_tw_reuse`).
+    #[must_use]
+    pub fn time_wait_count(&self) -> usize {
+        let room = &mut *self.room.borrow_mut();
+        let now = room.now;
+        room.machine_mut(self.id).sockets.pairs.waiting_count(now)
+    }
+
     /// The numbers of the processes of this machine that were started and have not ended, in the order of their starts.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {

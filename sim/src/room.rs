@@ -143,6 +143,11 @@ impl Room {
         let threads =
             [config.blocking_threads_max, config.compute_threads_max, config.name_threads_max];
         assert!(!threads.contains(&0), "a host has a thread for each kind of job");
+        let ports = &config.ephemeral_ports;
+        assert!(
+            *ports.start() > 0 && !ports.is_empty(),
+            "WorldConfig::ephemeral_ports is {ports:?}: at least one port is expected, and not 0"
+        );
         let mut choices = Choices::new(source);
         let seed = choices.seed();
         let mut config = if config.swarm { swarm::draw(config, &mut choices) } else { config };
@@ -197,7 +202,7 @@ impl Room {
             ip: Ipv4Addr::from_bits(NETWORK + u32::try_from(number).expect("a host's number")),
             ip_v6: Ipv6Addr::from_bits(NETWORK_V6 + number as u128),
             shards: Vec::new(),
-            sockets: Names::default(),
+            sockets: Names::new(&self.config.ephemeral_ports),
             files: Files::default(),
             loose_count: 0,
             jobs: Jobs::default(),

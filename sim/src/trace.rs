@@ -85,6 +85,7 @@ pub(crate) enum Kind {
     LibcEntropy,
     Broken,
     FaultPoint,
+    TimeWaitCut,
 }
 
 impl Kind {
@@ -182,6 +183,7 @@ impl Kind {
             Self::Restart => ("restarts", Shape::Nothing),
             Self::Pause => ("pauses", Shape::Nothing),
             Self::Resume => ("resumes", Shape::Nothing),
+            Self::TimeWaitCut => ("TIME_WAIT cut short", Shape::Connection("of port")),
             Self::Unheard => ("packet finds the machine off", Shape::Connection("count")),
             Self::LibcTime => ("asks libc for the time", Shape::Nothing),
             Self::LibcDate => ("asks libc for the date", Shape::Nothing),

@@ -69,7 +69,8 @@ impl World {
     /// An empty room. All that is not fixed by `config` and the scenario is decided by `source`: a seed, as a rule.
     ///
     /// # Panics
-    /// When a range of `config` ends before it starts, a host would have no thread for some jobs, or [`Order::Pct`] is of depth
+    /// When a range of `config` ends before it starts, the ephemeral ports begin with 0, a host would have no thread for some
+    /// jobs, or [`Order::Pct`] is of depth
     /// 0 or for no polls.
     ///
     /// [`Order::Pct`]: crate::Order::Pct

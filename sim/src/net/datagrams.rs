@@ -22,6 +22,7 @@ use super::broken;
 use crate::choice::Label;
 use crate::coverage::Fault;
 use crate::event::{Event, HostId, LetterId, ShardId};
+use crate::ports::Runs;
 use crate::room::Room;
 use crate::tokens::{Handle, Resource, Socket};
 use crate::trace::{FAILED, Kind, WOULD_BLOCK};
@@ -147,12 +148,16 @@ impl Room {
     /// The port to bind: a free one for 0.
     fn datagram_port(&mut self, host: HostId, address: SocketAddr) -> io::Result<u16> {
         if address.port() == 0 {
-            let port = self.machine_mut(host).sockets.udp_ports.take();
+            let port = self.machine_mut(host).sockets.udp_ports.take(&Runs::default());
             return port.ok_or(ErrorKind::AddrInUse.into());
         }
         let others = self.mailboxes_at(host, address.port());
         let is_taken = match others.is_empty() {
-            true => !self.machine_mut(host).sockets.udp_ports.take_named(address.port()),
+            true => !self
+                .machine_mut(host)
+                .sockets
+                .udp_ports
+                .take_named(address.port(), &Runs::default()),
             false => others.iter().any(|id| self.mailboxes[id].conflicts_with(address)),
         };
         if is_taken { Err(ErrorKind::AddrInUse.into()) } else { Ok(address.port()) }

@@ -51,7 +51,7 @@ impl Room {
         end.error = None;
         if side == Side::Client {
             // The new kernel gives its ports to others.
-            connection.ephemeral_port = None;
+            connection.has_port = false;
         }
         connection.outgoing(side).drop_unsent();
         connection.incoming(side).is_answer_owed = true;

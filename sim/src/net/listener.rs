@@ -124,14 +124,16 @@ impl Room {
         options: ListenOptions,
     ) -> io::Result<u16> {
         if address.port() == 0 {
-            let port = self.machine_mut(host).sockets.tcp_ports.take();
+            let now = self.now;
+            let port = self.machine_mut(host).sockets.pairs.bind_any(now);
             return port.ok_or(ErrorKind::AddrInUse.into());
         }
+        let now = self.now;
         let others = self.listeners_at(host, address.port());
         let is_conflict =
             |id: &ListenerId| self.listener(*id).conflicts_with(address.ip(), options.reuse_port);
         let is_taken = match others.is_empty() {
-            true => !self.machine_mut(host).sockets.tcp_ports.take_named(address.port()),
+            true => !self.machine_mut(host).sockets.pairs.bind(now, address.port()),
             false => others.iter().any(is_conflict),
         };
         if is_taken { Err(ErrorKind::AddrInUse.into()) } else { Ok(address.port()) }
@@ -200,7 +202,7 @@ impl Room {
         ids.retain(|other| *other != id);
         if ids.is_empty() {
             sockets.listeners.remove(&port);
-            sockets.tcp_ports.give_back(port);
+            sockets.pairs.unbind(port);
         }
     }
 
@@ -280,6 +282,7 @@ impl Room {
         };
         let at = self.connection(id).outgoing(Side::Server).in_order(arrival);
         self.push(at, id, Event::SynAck(id));
+        self.take_over_pair(id);
         self.enter_backlog(listener, id);
         id
     }

@@ -2,7 +2,7 @@
 //! where it arrives. It never looks at the bytes.
 //!
 //! `pipe` is one direction of a connection, `socket` what a shard may do with an end, `listener` how connections come to
-//! be, `unix` how those of one machine do; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
+//! be, `pairs` which addresses they have, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
@@ -10,6 +10,7 @@ mod datagrams;
 mod ghosts;
 mod listener;
 mod names;
+mod pairs;
 mod pipe;
 mod socket;
 #[cfg(test)]
@@ -17,13 +18,14 @@ mod tests;
 mod unix;
 mod wire;
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io::ErrorKind;
 
 pub(crate) use datagrams::{Letter, Mailbox, MailboxId};
 pub(crate) use listener::Listener;
 use mainspring_executor::driver::{Address, Instant, Ready};
 pub(crate) use names::Names;
+use pairs::Pair;
 use pipe::{Pipe, SEGMENT_BYTES};
 pub(crate) use wire::{Line, Link};
 
@@ -76,8 +78,8 @@ pub(crate) struct Connection {
     /// When the first SYN was sent, and how often one was.
     syn_sent: Instant,
     syn_count: u32,
-    /// The client's port, where one was taken for this connection.
-    ephemeral_port: Option<u16>,
+    /// The client's address pair is taken, for this connection.
+    has_port: bool,
 }
 
 impl Connection {
@@ -108,6 +110,23 @@ impl Connection {
         }
     }
 
+    /// The end at `side` sends no more than it has written.
+    fn finish(&mut self, side: Side) {
+        if !self.outgoing(side).is_fin_queued() {
+            let is_first = !self.incoming(side).is_fin_arrived();
+            self.end_mut(side).has_closed_first = is_first;
+        }
+        self.outgoing(side).queue_fin();
+    }
+
+    /// The addresses, as the end at `side` has them; of TCP only.
+    fn pair(&self, side: Side) -> Pair {
+        let ip = |side| -> SocketAddr {
+            self.end(side).address.ip().expect("an end of a TCP connection is at an IP address")
+        };
+        Pair { local: ip(side), peer: ip(side.other()) }
+    }
+
     /// Whether both directions have ended in order.
     fn is_finished(&self) -> bool {
         self.pipes.iter().all(Pipe::is_fin_arrived)
@@ -124,6 +143,8 @@ struct End {
     state: State,
     /// Why it broke; told once.
     error: Option<ErrorKind>,
+    /// It was done before it knew that the other was: it is the one to wait (RFC 9293 §3.6).
+    has_closed_first: bool,
 }
 
 /// Who holds an end.
@@ -276,6 +297,9 @@ impl Room {
             self.send_reset(id, receiver);
             return id;
         }
+        if arrival.has_fin && family == Family::Tcp && self.connection(id).is_finished() {
+            self.ended_in_order(id);
+        }
         // A Unix socket's bytes are the sender's until they are read.
         if arrival.count > 0 && family == Family::Tcp {
             self.acknowledge(id, receiver);
@@ -283,6 +307,43 @@ impl Room {
         let ready = if arrival.has_fin { finished() } else { Ready::READABLE };
         self.raise_end(id, receiver, ready);
         id
+    }
+
+    /// Both FINs have arrived: who closed first keeps the addresses for a while. (Where both did, one of them waits for the
+    /// acknowledgement of its own first; that is not looked at.)
+    fn ended_in_order(&mut self, id: ConnectionId) {
+        let now = self.now;
+        for side in [Side::Client, Side::Server] {
+            let connection = self.connection(id);
+            let end = connection.end(side);
+            let is_waiting = end.has_closed_first && !end.state.is_over();
+            let Some(host) = end.host.filter(|_| is_waiting) else { continue };
+            let pair = connection.pair(side);
+            let has_port = side == Side::Client && core::mem::take(&mut connection.has_port);
+            self.machine_mut(host).sockets.pairs.wait(now, pair, has_port);
+        }
+        self.free_pair(id, Side::Client);
+    }
+
+    /// An end is of no more use to anybody: its address pair is free, if it is one that was taken.
+    fn free_pair(&mut self, id: ConnectionId, side: Side) {
+        let connection = self.connection(id);
+        if side == Side::Client && core::mem::take(&mut connection.has_port) {
+            let host = connection.end(side).host.expect("a client is on a host");
+            let pair = connection.pair(side);
+            self.machine_mut(host).sockets.pairs.disconnect(pair);
+        }
+    }
+
+    /// A SYN is taken whose address pair may be in `TIME_WAIT`: its sequence number is beyond the old ones, as RFC 6191 asks.
+    fn take_over_pair(&mut self, id: ConnectionId) {
+        let now = self.now;
+        let connection = self.connection(id);
+        let host = connection.end(Side::Server).host.expect("a SYN is taken by a host");
+        let pair = connection.pair(Side::Server);
+        if self.machine_mut(host).sockets.pairs.take_over(now, pair) {
+            self.note_host(host, Kind::TimeWaitCut, id.index() as u64, u64::from(pair.peer.port()));
+        }
     }
 
     /// Sends an acknowledgement and the state of the window from `receiver`.
@@ -341,6 +402,7 @@ impl Room {
     /// Breaks the connection from `side`: what is unsent is dropped, what is under way still arrives before the reset.
     fn send_reset(&mut self, id: ConnectionId, side: Side) {
         let arrival = self.arrival(id, side, 0);
+        self.free_pair(id, side);
         let connection = self.connection(id);
         connection.end_mut(side).state = State::Over;
         connection.incoming(side).discard();
@@ -381,6 +443,7 @@ impl Room {
         end.error = Some(error);
         connection.outgoing(side).drop_unsent();
         connection.outgoing(side).discard();
+        self.free_pair(id, side);
         self.raise_end(id, side, broken());
     }
 
@@ -398,11 +461,8 @@ impl Room {
             is_done(Side::Client) && is_done(Side::Server),
             "bytes of a closed connection wait for an event that never comes: {connection:?}"
         );
-        let connection = self.connections.remove(id.index());
-        let client = connection.end(Side::Client).host.expect("a client is on a host");
-        if let Some(port) = connection.ephemeral_port {
-            self.machine_mut(client).sockets.tcp_ports.give_back(port);
-        }
+        self.free_pair(id, Side::Client);
+        self.connections.remove(id.index());
     }
 
     /// Which way packets to an address take, seen from `from`.
@@ -470,6 +530,7 @@ fn connecting(
         owner: Owner::Nobody,
         state: State::Connecting,
         error: None,
+        has_closed_first: false,
     };
     Connection {
         family,
@@ -478,6 +539,6 @@ fn connecting(
         event_count: 0,
         syn_sent: now,
         syn_count: 0,
-        ephemeral_port: None,
+        has_port: false,
     }
 }

@@ -29,12 +29,13 @@ impl Room {
         let host = self.host_of(shard);
         let route = self.route(host, to.ip());
         self.check_token_limit(shard, 1)?;
-        let port = self.machine_mut(host).sockets.tcp_ports.take();
+        let (now, peer) = (self.now, SocketAddr::new(route.target, to.port()));
+        let port = self.machine_mut(host).sockets.pairs.connect(now, route.source, peer);
         let port = port.ok_or(ErrorKind::AddrNotAvailable)?;
         let client = (host, SocketAddr::new(route.source, port).into());
-        let server = (route.to, SocketAddr::new(route.target, to.port()).into());
-        let mut connection = connecting(Family::Tcp, &self.config, self.now, client, server);
-        connection.ephemeral_port = Some(port);
+        let server = (route.to, peer.into());
+        let mut connection = connecting(Family::Tcp, &self.config, now, client, server);
+        connection.has_port = true;
         let id = ConnectionId::new(self.connections.insert(connection));
         let token = self.hold(shard, id, Side::Client)?;
         self.note(shard, Kind::Connect, token.to_bits(), u64::from(to.port()));
@@ -214,7 +215,7 @@ impl Room {
             Family::Unix => true,
         };
         if is_established && is_connected {
-            connection.outgoing(side).queue_fin();
+            connection.finish(side);
             self.settle(id, side);
             self.arm_ack(id, side);
         }
@@ -236,11 +237,11 @@ impl Room {
         connection.end_mut(side).owner = Owner::Nobody;
         match connection.end(side).state {
             // The SYN is out, or its timer runs: whoever comes back with an answer finds nobody.
-            State::Connecting => {}
+            State::Connecting => self.free_pair(id, side),
             State::Over | State::Ghost => connection.incoming(side).discard(),
             State::Established if is_reset => self.send_reset(id, side),
             State::Established => {
-                connection.outgoing(side).queue_fin();
+                connection.finish(side);
                 self.settle(id, side);
                 self.arm_ack(id, side);
             }

@@ -270,6 +270,7 @@ impl Room {
         connection.outgoing(side).drop_unsent();
         connection.incoming(side).is_answer_owed = true;
         self.coverage.add_fault(Fault::ConnectionTimeout);
+        self.free_pair(id, side);
         self.raise_end(id, side, broken());
         self.arm_answer(id, side.other());
     }

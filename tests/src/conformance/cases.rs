@@ -83,6 +83,11 @@ pub const CASES: &[Case] = &[
         |_| Box::pin(connecting::addresses()),
     ),
     Case::new(
+        "time-wait",
+        "who closed first keeps its port from others, who closed last does not",
+        |_| Box::pin(connecting::time_wait()),
+    ),
+    Case::new(
         "ipv6",
         "TCP and UDP over IPv6; all addresses of one version are none of the other",
         |stage| Box::pin(connecting::version_6(stage)),

@@ -17,7 +17,7 @@ use mainspring_executor::time::{now, timeout};
 
 use super::machine::Machine;
 use super::pair::{
-    ANY_PORT, End, broken, connect, is_broken, is_peer_closed, kind, listen, listen_with,
+    ANY_PORT, End, broken, connect, is_broken, is_peer_closed, kind, listen, listen_with, pair,
     peer_closed, poll_once, receive, rest, send,
 };
 use super::stage::Stage;
@@ -251,6 +251,45 @@ pub(super) async fn addresses() {
     let (client, accepted) = join!(TcpStream::connect(to), all.accept());
     assert_eq!(accepted.unwrap().0.local_addr().unwrap(), to);
     assert_eq!(client.unwrap().peer_addr(), to);
+}
+
+/// Who closes first keeps the address pair; who closes last keeps nothing.
+pub(super) async fn time_wait() {
+    let taken = |port: u16| {
+        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port).into(), ListenOptions::default());
+        bound.err().map(|error| error.kind())
+    };
+    let (listener, address) = listen();
+    let (mut client, mut server) = connect(&listener).await;
+    let port = client.local_addr().unwrap().port();
+    client.shutdown_write().expect("it is connected");
+    assert_eq!(rest(&mut server).await, (vec![], End::Fin));
+    drop(server);
+    assert_eq!(rest(&mut client).await, (vec![], End::Fin));
+    drop(client);
+    assert_eq!(taken(port), Some(ErrorKind::AddrInUse), "it waits");
+    for _ in 0..20 {
+        let (client, _server) = connect(&listener).await;
+        assert_ne!(client.local_addr().unwrap().port(), port, "it waits");
+    }
+    // The other way round: the port of the listener waits, which a listener may have all the same.
+    let (mut client, mut server) = connect(&listener).await;
+    let port = client.local_addr().unwrap().port();
+    server.shutdown_write().expect("it is connected");
+    assert_eq!(rest(&mut client).await, (vec![], End::Fin));
+    drop(client);
+    assert_eq!(rest(&mut server).await, (vec![], End::Fin));
+    drop(server);
+    drop(listener);
+    assert_eq!(taken(port), None, "who closes last leaves nothing");
+    assert_eq!(taken(address.port()), None, "a listener takes a port whose connections wait");
+    // A reset leaves nothing on either side.
+    let (client, server) = pair().await;
+    let port = client.local_addr().unwrap().port();
+    client.abort();
+    broken(&server).await;
+    drop(server);
+    assert_eq!(taken(port), None);
 }
 
 pub(super) async fn version_6(stage: Stage) {
