@@ -32,6 +32,7 @@ pub use crate::instant::Instant;
 pub use crate::job::{
     Call, Ended, Entry, EntryKind, Job, Lane, Metadata, OpenMode, OpenedFile, Outcome, Refused,
 };
+pub use crate::keepalive::Keepalive;
 pub use crate::run_queue::ReadyTasks;
 pub use crate::site::{Observer, Site, SiteKind};
 pub use crate::spawn::{ExitStatus, Spawn, Spawned, Stdio};
@@ -152,6 +153,14 @@ pub trait Driver {
     /// # Errors
     /// Where the machine refuses.
     fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()>;
+
+    /// Whether a TCP connection on which nothing comes asks for its peer, and how (`SO_KEEPALIVE`); `None`, as from the start:
+    /// it does not. One that asks in vain is broken, and what is tried next says `TimedOut`. Times are in whole seconds, rounded
+    /// up.
+    ///
+    /// # Errors
+    /// `InvalidInput` as [`Keepalive::in_whole_seconds`] has it; `Unsupported` where the machine has nothing of it.
+    fn set_keepalive(&self, socket: Token, keepalive: Option<Keepalive>) -> io::Result<()>;
 
     /// The address a socket is bound to.
     ///

@@ -109,6 +109,7 @@ pub mod file;
 mod heartbeat;
 mod instant;
 mod job;
+mod keepalive;
 mod ledger;
 #[doc(hidden)]
 pub mod macros;

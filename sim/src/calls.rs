@@ -21,6 +21,7 @@ pub(crate) enum Call {
     Write,
     ShutdownWrite,
     SetNodelay,
+    SetKeepalive,
     LocalAddr,
     BindDatagram,
     ConnectDatagram,
@@ -88,7 +89,7 @@ impl Call {
                 Kind(ErrorKind::Interrupted),
             ],
             Self::ShutdownWrite | Self::LocalAddr => &[Kind(ErrorKind::NotConnected)],
-            Self::SetNodelay => &[Kind(ErrorKind::InvalidInput)],
+            Self::SetNodelay | Self::SetKeepalive => &[Kind(ErrorKind::InvalidInput)],
             Self::BindDatagram => &[Kind(ErrorKind::AddrInUse), OutOfTokens],
             Self::ConnectDatagram => &[Kind(ErrorKind::NetworkUnreachable)],
             Self::ReceiveFrom => {

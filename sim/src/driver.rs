@@ -10,8 +10,9 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mainspring_executor::driver::{
-    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, ListenOptions, Observer,
-    Readiness, Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, Keepalive,
+    ListenOptions, Observer, Readiness, Received, Refused, Schedule, Signal, Token, Transfer,
+    Unpark,
 };
 
 use crate::calls::Call;
@@ -165,6 +166,10 @@ impl Driver for SimDriver {
     fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()> {
         self.call(Call::SetNodelay)?.set_nodelay(self.shard, socket, is_on);
         Ok(())
+    }
+
+    fn set_keepalive(&self, socket: Token, keepalive: Option<Keepalive>) -> io::Result<()> {
+        self.call(Call::SetKeepalive)?.set_keepalive(self.shard, socket, keepalive)
     }
 
     fn local_addr(&self, socket: Token) -> io::Result<Address> {

@@ -75,6 +75,8 @@ pub(crate) enum Event {
     Resend(ConnectionId, Side),
     /// The timer of an answer to this side, that got lost, runs out.
     Answer(ConnectionId, Side),
+    /// A keep-alive probe sent by this side arrives at the other.
+    Probe(ConnectionId, Side),
     /// A datagram arrives, or the news that it cannot.
     Letter(LetterId),
     /// A job of a shard has ended.

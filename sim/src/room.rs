@@ -23,10 +23,10 @@ use crate::config::{Order, WorldConfig};
 use crate::coverage::{Coverage, Fault};
 use crate::detached::{Abandoned, Loose};
 use crate::directory::Directory;
-use crate::event::{Event, Events, HostId, ShardId};
+use crate::event::{ConnectionId, Event, Events, HostId, ShardId};
 use crate::files::Files;
 use crate::jobs::{DueCall, DueSpawn, Jobs};
-use crate::net::{Connection, Letter, Link, Listener, Mailbox, MailboxId, Names};
+use crate::net::{Connection, Letter, Link, Listener, Mailbox, MailboxId, Names, Side};
 use crate::observer::{Broken, FaultPoints};
 use crate::power::{Condition, Debris, LifeNumber};
 use crate::process::{Process, ProcessId};
@@ -57,6 +57,8 @@ pub(crate) struct Room {
     pub(crate) broken: Option<Broken>,
     pub(crate) events: Events,
     pub(crate) connections: Slab<Connection>,
+    /// Ends that ask for their peer when nothing comes, by when they look next.
+    pub(crate) asking: BTreeSet<(Instant, ConnectionId, Side)>,
     pub(crate) listeners: Slab<Listener>,
     pub(crate) mailboxes: BTreeMap<MailboxId, Mailbox>,
     /// UDP sockets made so far.
@@ -167,6 +169,7 @@ impl Room {
             broken: None,
             events: Events::default(),
             connections: Slab::new(),
+            asking: BTreeSet::new(),
             listeners: Slab::new(),
             mailboxes: BTreeMap::new(),
             mailbox_count: 0,
@@ -448,13 +451,14 @@ impl Room {
         }
     }
 
-    /// When something happens next, be it an event or a timer of a shard.
+    /// When something happens next, be it an event, a timer of a shard, or an end that asks for its peer.
     pub(crate) fn next_instant(&self) -> Option<Instant> {
         let alarm = self.alarms.first().map(|(at, _)| *at);
-        match (self.events.next_instant(), alarm) {
-            (Some(event), Some(alarm)) => Some(event.min(alarm)),
-            (event, alarm) => event.or(alarm),
+        let next = [self.events.next_instant(), alarm].into_iter().flatten().min();
+        if self.asking.is_empty() {
+            return next;
         }
+        next.into_iter().chain(self.next_look(next.is_none())).min()
     }
 
     /// Moves the clock.
@@ -477,6 +481,8 @@ impl Room {
     /// Lets the first event that is due happen; a hook it only names, for that is run by the world.
     pub(crate) fn step(&mut self) -> Step {
         match self.events.pop_due(self.now) {
+            // Packets of an instant come before those who miss them.
+            None if self.look() => {}
             None => return Step::Idle,
             Some(Event::Hook(hook)) => {
                 self.note_of(None, Kind::Hook, u64::from(hook), 0);

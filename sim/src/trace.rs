@@ -86,6 +86,9 @@ pub(crate) enum Kind {
     Broken,
     FaultPoint,
     TimeWaitCut,
+    SetKeepalive,
+    ProbeSent,
+    Probe,
 }
 
 impl Kind {
@@ -184,6 +187,9 @@ impl Kind {
             Self::Pause => ("pauses", Shape::Nothing),
             Self::Resume => ("resumes", Shape::Nothing),
             Self::TimeWaitCut => ("TIME_WAIT cut short", Shape::Connection("of port")),
+            Self::SetKeepalive => ("set keep-alive", Shape::Token("to seconds")),
+            Self::ProbeSent => ("keep-alive probe sent", Shape::Connection("number")),
+            Self::Probe => ("keep-alive probe arrives", Shape::Connection("")),
             Self::Unheard => ("packet finds the machine off", Shape::Connection("count")),
             Self::LibcTime => ("asks libc for the time", Shape::Nothing),
             Self::LibcDate => ("asks libc for the date", Shape::Nothing),

@@ -12,7 +12,7 @@ use super::byte_stream::{ByteStream, byte_receiving, byte_sending};
 use super::connection::{Connection, ending, receiving, sending};
 use super::{DetachedStream, Socket};
 use crate::current;
-use crate::driver::{Address, Ready, Token};
+use crate::driver::{Address, Keepalive, Ready, Token};
 use crate::reactor::{Interest, Kind};
 use crate::shard::Core;
 
@@ -97,6 +97,18 @@ impl TcpStream {
     pub fn set_nodelay(&self, is_on: bool) -> io::Result<()> {
         let socket = &self.connection.socket;
         socket.driver().set_nodelay(socket.token(), is_on)
+    }
+
+    /// Lets the connection ask whether its peer is still there when nothing has come for a while, as `keepalive` says; `None`,
+    /// as from the start: not. A peer whose machine crashed while nothing was said is found out by this, and by nothing else:
+    /// then [`TcpStream::poll_broken`] is ready, and a read or write fails with `TimedOut`. (While something is written that the
+    /// peer does not acknowledge, the machine gives up by itself, after some 15 minutes on Linux.)
+    ///
+    /// # Errors
+    /// `InvalidInput` as [`Keepalive::in_whole_seconds`] has it; `Unsupported` where the machine has nothing of it.
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
+        let socket = &self.connection.socket;
+        socket.driver().set_keepalive(socket.token(), keepalive)
     }
 
     receiving!();

@@ -22,7 +22,7 @@ use super::sockets;
 use super::unix::{self, BoundPath};
 use super::watchdog::{Watchdog, Watched};
 use crate::driver::{
-    Address, Call, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, Lane,
+    Address, Call, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, Keepalive, Lane,
     ListenOptions, OpenedFile, Outcome, Readiness, Ready, Received, Refused, Schedule, Signal,
     Spawned, Token, Transfer, Unpark,
 };
@@ -397,6 +397,10 @@ impl Driver for OsDriver {
 
     fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()> {
         self.with_stream(socket, |stream| sockets::set_nodelay(stream.fd.as_fd(), is_on))
+    }
+
+    fn set_keepalive(&self, socket: Token, keepalive: Option<Keepalive>) -> io::Result<()> {
+        self.with_stream(socket, |stream| sockets::set_keepalive(stream.fd.as_fd(), keepalive))
     }
 
     fn local_addr(&self, socket: Token) -> io::Result<Address> {

@@ -13,7 +13,7 @@ use rustix::net::{
 };
 
 use super::unix;
-use crate::driver::{Address, ListenOptions};
+use crate::driver::{Address, Keepalive, ListenOptions};
 
 /// Buffers that one system call takes: `IOV_MAX` of Linux, macOS and the BSDs. The caller writes the rest next.
 const SLICES_MAX: usize = 1024;
@@ -131,6 +131,27 @@ pub(super) fn set_nodelay(fd: BorrowedFd<'_>, is_on: bool) -> io::Result<()> {
     Ok(sockopt::set_tcp_nodelay(fd, is_on)?)
 }
 
+#[cfg(not(any(
+    target_os = "openbsd",
+    target_os = "haiku",
+    target_os = "nto",
+    target_os = "redox"
+)))]
+pub(super) fn set_keepalive(fd: BorrowedFd<'_>, keepalive: Option<Keepalive>) -> io::Result<()> {
+    if let Some(keepalive) = keepalive {
+        let Keepalive { idle, interval, count } = keepalive.in_whole_seconds()?;
+        sockopt::set_tcp_keepidle(fd, idle)?;
+        sockopt::set_tcp_keepintvl(fd, interval)?;
+        sockopt::set_tcp_keepcnt(fd, count)?;
+    }
+    Ok(sockopt::set_socket_keepalive(fd, keepalive.is_some())?)
+}
+
+#[cfg(any(target_os = "openbsd", target_os = "haiku", target_os = "nto", target_os = "redox"))]
+pub(super) fn set_keepalive(_: BorrowedFd<'_>, _: Option<Keepalive>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<Address> {
     in_our_words(rustix::net::getsockname(fd)?)
 }
@@ -220,5 +241,20 @@ mod tests {
             set_nodelay(end.as_fd(), false).unwrap();
             assert!(!sockopt::tcp_nodelay(end).unwrap());
         }
+    }
+    #[test]
+    fn keep_alive_is_set_in_whole_seconds_and_unset() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), ListenOptions::default()).unwrap();
+        let client = connect(local_addr(listener.as_fd()).unwrap().ip().unwrap()).unwrap();
+        assert!(!sockopt::socket_keepalive(&client).unwrap());
+        let (idle, interval) = (Duration::from_millis(1500), Duration::from_secs(7));
+        let keepalive = Keepalive { idle, interval, count: 3 };
+        set_keepalive(client.as_fd(), Some(keepalive)).unwrap();
+        assert!(sockopt::socket_keepalive(&client).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&client).unwrap(), Duration::from_secs(2));
+        assert_eq!(sockopt::tcp_keepintvl(&client).unwrap(), interval);
+        assert_eq!(sockopt::tcp_keepcnt(&client).unwrap(), 3);
+        set_keepalive(client.as_fd(), None).unwrap();
+        assert!(!sockopt::socket_keepalive(&client).unwrap());
     }
 }

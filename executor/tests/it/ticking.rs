@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainspring_executor::driver::{
-    Address, Detached, Driver, Ended, ExitStatus, Instant, Job, ListenOptions, Observer, Readiness,
-    Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Instant, Job, Keepalive, ListenOptions, Observer,
+    Readiness, Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 use mainspring_executor::{MetricsSnapshot, Shard};
 
@@ -125,6 +125,10 @@ impl Driver for Ticking {
     }
 
     fn set_nodelay(&self, _: Token, _: bool) -> io::Result<()> {
+        only_time()
+    }
+
+    fn set_keepalive(&self, _: Token, _: Option<Keepalive>) -> io::Result<()> {
         only_time()
     }
 

@@ -44,6 +44,7 @@ impl Room {
     }
 
     fn become_ghost(&mut self, id: ConnectionId, side: Side) {
+        self.stop_asking(id, side);
         let connection = self.connection(id);
         let end = connection.end_mut(side);
         end.owner = Owner::Nobody;

@@ -208,8 +208,10 @@ impl Room {
 
     /// A connection waits to be accepted from now on.
     pub(super) fn enter_backlog(&mut self, listener: ListenerId, id: ConnectionId) {
+        let now = self.now;
         let end = self.connection(id).end_mut(Side::Server);
         end.owner = Owner::Backlog;
+        end.heard_at = now;
         end.state = State::Established;
         let listener = &mut self.listeners[listener.index()];
         listener.backlog.push_back(id);
@@ -312,9 +314,11 @@ impl Room {
             return id;
         }
         self.popped(id, Side::Client, Kind::SynAck, 0);
+        let now = self.now;
         let end = self.connection(id).end_mut(Side::Client);
         assert!(end.state == State::Connecting, "a handshake is answered once");
         end.state = State::Established;
+        end.heard_at = now;
         if end.owner == Owner::Nobody {
             self.send_reset(id, Side::Client);
         } else {

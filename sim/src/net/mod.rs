@@ -2,12 +2,13 @@
 //! where it arrives. It never looks at the bytes.
 //!
 //! `pipe` is one direction of a connection, `socket` what a shard may do with an end, `listener` how connections come to
-//! be, `pairs` which addresses they have, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
+//! be, `pairs` which addresses they have, `keepalive` how one asks for the other, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
 mod datagrams;
 mod ghosts;
+mod keepalive;
 mod listener;
 mod names;
 mod pairs;
@@ -22,6 +23,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io::ErrorKind;
 
 pub(crate) use datagrams::{Letter, Mailbox, MailboxId};
+use keepalive::Asking;
 pub(crate) use listener::Listener;
 use mainspring_executor::driver::{Address, Instant, Ready};
 pub(crate) use names::Names;
@@ -41,7 +43,7 @@ use crate::trace::Kind;
 const PIECES_MAX: u64 = 4;
 
 /// An end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     /// The one that called `connect`.
     Client,
@@ -145,6 +147,10 @@ struct End {
     error: Option<ErrorKind>,
     /// It was done before it knew that the other was: it is the one to wait (RFC 9293 §3.6).
     has_closed_first: bool,
+    /// When something came the last time, acknowledgements aside.
+    heard_at: Instant,
+    /// It asks whether the peer is still there.
+    asking: Option<Asking>,
 }
 
 /// Who holds an end.
@@ -214,6 +220,7 @@ impl Room {
             Event::Reset(id, side) => self.reset_arrived(id, side),
             Event::Resend(id, side) => self.resend_due(id, side),
             Event::Answer(id, side) => self.answer_due(id, side),
+            Event::Probe(id, side) => self.probe_arrived(id, side),
             Event::Letter(_) | Event::Job(..) | Event::Spurious(..) | Event::Hook(_) => {
                 unreachable!("not of the network: {event:?}")
             }
@@ -272,7 +279,7 @@ impl Room {
     }
 
     fn flight_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
-        let receiver = sender.other();
+        let (receiver, now) = (sender.other(), self.now);
         let connection = self.connection(id);
         if connection.end(receiver).state == State::Ghost {
             let arrival = connection.outgoing(sender).land_unheard();
@@ -282,7 +289,8 @@ impl Room {
         }
         let arrival = connection.outgoing(sender).land();
         let family = connection.family;
-        let end = connection.end(receiver);
+        let end = connection.end_mut(receiver);
+        end.heard_at = now;
         let (owner, state) = (end.owner, end.state);
         let kind = if arrival.has_fin { Kind::Fin } else { Kind::Bytes };
         self.popped(id, receiver, kind, arrival.count);
@@ -322,10 +330,16 @@ impl Room {
             let has_port = side == Side::Client && core::mem::take(&mut connection.has_port);
             self.machine_mut(host).sockets.pairs.wait(now, pair, has_port);
         }
-        self.free_pair(id, Side::Client);
+        self.retire(id, Side::Client);
+        self.retire(id, Side::Server);
     }
 
-    /// An end is of no more use to anybody: its address pair is free, if it is one that was taken.
+    /// An end is of no more use to anybody: it asks for nobody, and its address pair is free, if it is one that was taken.
+    fn retire(&mut self, id: ConnectionId, side: Side) {
+        self.stop_asking(id, side);
+        self.free_pair(id, side);
+    }
+
     fn free_pair(&mut self, id: ConnectionId, side: Side) {
         let connection = self.connection(id);
         if side == Side::Client && core::mem::take(&mut connection.has_port) {
@@ -402,7 +416,7 @@ impl Room {
     /// Breaks the connection from `side`: what is unsent is dropped, what is under way still arrives before the reset.
     fn send_reset(&mut self, id: ConnectionId, side: Side) {
         let arrival = self.arrival(id, side, 0);
-        self.free_pair(id, side);
+        self.retire(id, side);
         let connection = self.connection(id);
         connection.end_mut(side).state = State::Over;
         connection.incoming(side).discard();
@@ -443,7 +457,7 @@ impl Room {
         end.error = Some(error);
         connection.outgoing(side).drop_unsent();
         connection.outgoing(side).discard();
-        self.free_pair(id, side);
+        self.retire(id, side);
         self.raise_end(id, side, broken());
     }
 
@@ -531,6 +545,8 @@ fn connecting(
         state: State::Connecting,
         error: None,
         has_closed_first: false,
+        heard_at: now,
+        asking: None,
     };
     Connection {
         family,

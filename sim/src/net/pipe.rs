@@ -49,6 +49,8 @@ pub(crate) struct Pipe {
     pub(crate) last_arrival: Instant,
     /// The same for acknowledgements.
     last_ack: Instant,
+    /// When the sender was told something the last time.
+    pub(super) acknowledged_at: Instant,
     fin: Fin,
     /// The sender was refused space, and is owed an edge when there is some.
     pub(crate) write_refused: bool,
@@ -126,6 +128,7 @@ impl Pipe {
             ack_event: false,
             last_arrival: Instant::START,
             last_ack: Instant::START,
+            acknowledged_at: Instant::START,
             fin: Fin::None,
             write_refused: false,
             resend: Retry::default(),
@@ -182,6 +185,11 @@ impl Pipe {
     /// Whether the sender waits to hear of bytes that it sent, or of room.
     pub(crate) fn is_unacknowledged(&self) -> bool {
         self.write_refused || self.written > self.acked
+    }
+
+    /// Whether something that was written is not acknowledged, be it sent or not; the FIN as well.
+    pub(crate) fn is_underway(&self) -> bool {
+        self.written > self.acked || matches!(self.fin, Fin::Queued | Fin::Sent)
     }
 
     /// Whether the sender waits for what will never come, where the receiver acknowledges nothing any more but what it has:
@@ -259,6 +267,7 @@ impl Pipe {
         {
             self.acked = ack.acked;
             self.edge = ack.edge;
+            self.acknowledged_at = ack.at;
             self.acks.pop_front();
         }
         self.check();

@@ -235,6 +235,8 @@ impl Room {
         let connection = self.connection(id);
         let is_reset = connection.is_reset_by_close(side, is_abort);
         connection.end_mut(side).owner = Owner::Nobody;
+        self.stop_asking(id, side);
+        let connection = self.connection(id);
         match connection.end(side).state {
             // The SYN is out, or its timer runs: whoever comes back with an answer finds nobody.
             State::Connecting => self.free_pair(id, side),
@@ -250,7 +252,7 @@ impl Room {
     }
 
     /// The connection behind a token.
-    fn socket(&self, shard: ShardId, socket: Token) -> (ConnectionId, Side) {
+    pub(super) fn socket(&self, shard: ShardId, socket: Token) -> (ConnectionId, Side) {
         match self.resource(shard, socket) {
             Resource::Socket(Socket::Connection(id, side)) => (*id, *side),
             other => panic!("{socket:?} is used as a connection, but it is a {}", other.name()),

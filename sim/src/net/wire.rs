@@ -262,7 +262,7 @@ impl Room {
     }
 
     /// The kernel of an end gives up: nobody has answered for too long. The peer is not told, unless it says something.
-    fn expire(&mut self, id: ConnectionId, side: Side) {
+    pub(super) fn expire(&mut self, id: ConnectionId, side: Side) {
         let connection = self.connection(id);
         let end = connection.end_mut(side);
         end.state = State::Over;
@@ -270,7 +270,7 @@ impl Room {
         connection.outgoing(side).drop_unsent();
         connection.incoming(side).is_answer_owed = true;
         self.coverage.add_fault(Fault::ConnectionTimeout);
-        self.free_pair(id, side);
+        self.retire(id, side);
         self.raise_end(id, side, broken());
         self.arm_answer(id, side.other());
     }

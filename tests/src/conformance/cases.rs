@@ -96,6 +96,11 @@ pub const CASES: &[Case] = &[
         Box::pin(connecting::no_delay())
     }),
     Case::new(
+        "keepalive",
+        "an end that asks for its peer notices nothing while that is there",
+        |_| Box::pin(timing::keepalive()),
+    ),
+    Case::new(
         "reuse-port",
         "two listeners on one port: each connection goes to one of them",
         |_| Box::pin(connecting::reuse_port()),

@@ -3,15 +3,17 @@
 use core::cell::RefCell;
 use core::future::pending;
 use core::time::Duration;
+use std::io::ErrorKind;
 use std::rc::Rc;
 
 use futures::future::join_all;
 use futures::join;
+use mainspring_executor::driver::Keepalive;
 use mainspring_executor::time::{now, sleep, sleep_until, timeout, wall_clock};
 use mainspring_executor::{Instant, random, spawn};
 
 use super::Machine;
-use super::pair::{pair, receive, send};
+use super::pair::{End, is_broken, is_peer_closed, kind, pair, receive, rest, send};
 use super::stage::Stage;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -52,6 +54,31 @@ pub(super) async fn time_passes() {
     assert!(date > Duration::from_secs(1_700_000_000), "after 2023: {date:?}");
     let drawn: std::collections::BTreeSet<u64> = (0..8).map(|_| random()).collect();
     assert_eq!(drawn.len(), 8, "eight times the same would be no entropy");
+}
+
+/// Who asks for its peer, and gets answers, notices nothing.
+pub(super) async fn keepalive() {
+    let (mut client, mut server) = pair().await;
+    let second = Duration::from_secs(1);
+    let often = Keepalive { idle: MILLISECOND, interval: second, count: 1 };
+    client.set_keepalive(Some(often)).expect("a connection may ask");
+    server.set_keepalive(Some(often)).expect("a connection may ask");
+    for bad in [
+        Keepalive { idle: Duration::ZERO, ..often },
+        Keepalive { interval: second * 32_768, ..often },
+        Keepalive { count: 0, ..often },
+        Keepalive { count: 128, ..often },
+    ] {
+        assert_eq!(kind(client.set_keepalive(Some(bad))), Err(ErrorKind::InvalidInput));
+    }
+    sleep(second + second / 2).await;
+    assert!(!is_peer_closed(&client) && !is_broken(&client) && !is_broken(&server));
+    send(&mut client, b"still here").await;
+    assert_eq!(receive(&mut server, 10).await, b"still here");
+    client.set_keepalive(None).expect("a connection may leave off");
+    drop(client);
+    assert_eq!(rest(&mut server).await, (vec![], End::Fin));
+    server.set_keepalive(Some(often)).expect("there is a socket, though the peer has ended");
 }
 
 pub(super) async fn timeout_and_data() {

@@ -14,9 +14,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mainspring_executor::driver::{
-    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, ListenOptions, Observer,
-    Outcome, Readiness, Ready, Received, Refused, Schedule, Signal, Spawned, Token, Transfer,
-    Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Instant, Job, Keepalive,
+    ListenOptions, Observer, Outcome, Readiness, Ready, Received, Refused, Schedule, Signal,
+    Spawned, Token, Transfer, Unpark,
 };
 
 /// One of so many edges is held back for a turn.
@@ -299,6 +299,11 @@ impl Driver for Witness {
     fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()> {
         self.check_open(socket, &[What::Stream]);
         self.inner.set_nodelay(socket, is_on)
+    }
+
+    fn set_keepalive(&self, socket: Token, keepalive: Option<Keepalive>) -> io::Result<()> {
+        self.check_open(socket, &[What::Stream]);
+        self.inner.set_keepalive(socket, keepalive)
     }
 
     fn local_addr(&self, socket: Token) -> io::Result<Address> {

@@ -14,8 +14,8 @@ use mainspring::limits::BURST_MAX;
 use mainspring::{Body, Handler, IntoResponse, Request, Response, Server};
 use mainspring_executor::Instant;
 use mainspring_executor::driver::{
-    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Job, ListenOptions, Observer,
-    Readiness, Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
+    Address, Detached, Driver, Ended, ExitStatus, Heartbeat, Job, Keepalive, ListenOptions,
+    Observer, Readiness, Received, Refused, Schedule, Signal, Token, Transfer, Unpark,
 };
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::sleep_until;
@@ -172,6 +172,10 @@ impl Driver for Firehose {
 
     fn set_nodelay(&self, socket: Token, is_on: bool) -> io::Result<()> {
         self.inner.set_nodelay(socket, is_on)
+    }
+
+    fn set_keepalive(&self, socket: Token, keepalive: Option<Keepalive>) -> io::Result<()> {
+        self.inner.set_keepalive(socket, keepalive)
     }
 
     fn local_addr(&self, socket: Token) -> io::Result<Address> {
