@@ -77,6 +77,8 @@ pub(crate) enum Event {
     Answer(ConnectionId, Side),
     /// A keep-alive probe sent by this side arrives at the other.
     Probe(ConnectionId, Side),
+    /// This side acknowledges what it has held back.
+    DelayedAck(ConnectionId, Side),
     /// A datagram arrives, or the news that it cannot.
     Letter(LetterId),
     /// A job of a shard has ended.

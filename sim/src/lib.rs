@@ -20,7 +20,7 @@
 //!   take time itself says so with [`spend`].
 //! - TCP at the level of streams, after Linux: the handshake with backlog, SYN retries, refusal and time-out; send
 //!   buffers and receive windows in bytes; arrival in order, each flight with a latency of its own; FIN, half-close,
-//!   RST and what each of them does to which call; `TIME_WAIT`, and ports that run out; keep-alive probes.
+//!   RST and what each of them does to which call; `TIME_WAIT`, and ports that run out; keep-alive probes; Nagle's delay.
 //! - Unix sockets, after Linux: paths, refusals and full backlogs told at once, and what a close means to the peer.
 //! - UDP: datagrams whole or cut off, with a latency of their own, so that they overtake each other; lost, and twice;
 //!   receive buffers that overflow; ICMP for who is connected. IPv4 and IPv6.
@@ -32,7 +32,7 @@
 //! - Jobs that wait for a thread and take time, signals (a program that never subscribed dies), limits of open tokens.
 //!
 //! # What is not, yet
-//! Congestion control, and Nagle's delay.
+//! Congestion control.
 
 #![forbid(unsafe_code)]
 

@@ -89,6 +89,7 @@ pub(crate) enum Kind {
     SetKeepalive,
     ProbeSent,
     Probe,
+    DelayedAck,
 }
 
 impl Kind {
@@ -190,6 +191,7 @@ impl Kind {
             Self::SetKeepalive => ("set keep-alive", Shape::Token("to seconds")),
             Self::ProbeSent => ("keep-alive probe sent", Shape::Connection("number")),
             Self::Probe => ("keep-alive probe arrives", Shape::Connection("")),
+            Self::DelayedAck => ("delayed ACK is due", Shape::Connection("bytes")),
             Self::Unheard => ("packet finds the machine off", Shape::Connection("count")),
             Self::LibcTime => ("asks libc for the time", Shape::Nothing),
             Self::LibcDate => ("asks libc for the date", Shape::Nothing),

@@ -2,7 +2,7 @@
 //! where it arrives. It never looks at the bytes.
 //!
 //! `pipe` is one direction of a connection, `socket` what a shard may do with an end, `listener` how connections come to
-//! be, `pairs` which addresses they have, `keepalive` how one asks for the other, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
+//! be, `pairs` which addresses they have, `keepalive` how one asks for the other, `manners` which small segments and acknowledgements wait, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
@@ -10,6 +10,7 @@ mod datagrams;
 mod ghosts;
 mod keepalive;
 mod listener;
+mod manners;
 mod names;
 mod pairs;
 mod pipe;
@@ -26,6 +27,7 @@ pub(crate) use datagrams::{Letter, Mailbox, MailboxId};
 use keepalive::Asking;
 pub(crate) use listener::Listener;
 use mainspring_executor::driver::{Address, Instant, Ready};
+use manners::Manners;
 pub(crate) use names::Names;
 use pairs::Pair;
 use pipe::{Pipe, SEGMENT_BYTES};
@@ -151,6 +153,8 @@ struct End {
     heard_at: Instant,
     /// It asks whether the peer is still there.
     asking: Option<Asking>,
+    /// How it acknowledges what comes.
+    manners: Manners,
 }
 
 /// Who holds an end.
@@ -221,6 +225,7 @@ impl Room {
             Event::Resend(id, side) => self.resend_due(id, side),
             Event::Answer(id, side) => self.answer_due(id, side),
             Event::Probe(id, side) => self.probe_arrived(id, side),
+            Event::DelayedAck(id, side) => self.delayed_ack_due(id, side),
             Event::Letter(_) | Event::Job(..) | Event::Spurious(..) | Event::Hook(_) => {
                 unreachable!("not of the network: {event:?}")
             }
@@ -244,6 +249,8 @@ impl Room {
         } else {
             let pieces = self.pieces(id, side);
             if pieces == 1 && self.connection(id).outgoing(side).join_flight(now, left) {
+                let at = self.connection(id).outgoing(side).last_arrival;
+                self.carry_ack(id, side, at);
                 return;
             }
             // Whole segments, all of one size but the last.
@@ -257,6 +264,7 @@ impl Room {
             };
             let at = self.connection(id).outgoing(side).launch(now, arrival, count);
             self.push(at, id, Event::Flight(id, side));
+            self.carry_ack(id, side, at);
             left -= count;
             if left == 0 {
                 break;
@@ -310,7 +318,7 @@ impl Room {
         }
         // A Unix socket's bytes are the sender's until they are read.
         if arrival.count > 0 && family == Family::Tcp {
-            self.acknowledge(id, receiver);
+            self.acknowledge_in_time(id, receiver, arrival.count);
         }
         let ready = if arrival.has_fin { finished() } else { Ready::READABLE };
         self.raise_end(id, receiver, ready);
@@ -362,6 +370,7 @@ impl Room {
 
     /// Sends an acknowledgement and the state of the window from `receiver`.
     fn acknowledge(&mut self, id: ConnectionId, receiver: Side) {
+        self.connection(id).end_mut(receiver).manners.acknowledge();
         let Some(at) = self.arrival(id, receiver, 0) else {
             self.answer_lost(id, receiver);
             return;
@@ -547,6 +556,7 @@ fn connecting(
         has_closed_first: false,
         heard_at: now,
         asking: None,
+        manners: Manners::default(),
     };
     Connection {
         family,

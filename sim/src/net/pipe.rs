@@ -52,6 +52,10 @@ pub(crate) struct Pipe {
     /// When the sender was told something the last time.
     pub(super) acknowledged_at: Instant,
     fin: Fin,
+    /// A small segment waits while one is not acknowledged.
+    pub(super) is_nagling: bool,
+    /// The end of the last small segment that was sent.
+    small_end: u64,
     /// The sender was refused space, and is owed an edge when there is some.
     pub(crate) write_refused: bool,
     /// Of what the sender sent and got lost: nothing goes behind it.
@@ -130,6 +134,8 @@ impl Pipe {
             last_ack: Instant::START,
             acknowledged_at: Instant::START,
             fin: Fin::None,
+            is_nagling: false,
+            small_end: 0,
             write_refused: false,
             resend: Retry::default(),
             answer: Retry::default(),
@@ -205,7 +211,10 @@ impl Pipe {
         if self.resend.is_armed {
             return None;
         }
-        let count = self.written.min(self.edge) - self.sent;
+        let mut count = self.written.min(self.edge) - self.sent;
+        if self.is_nagling && self.fin == Fin::None && self.small_end > self.acked {
+            count -= count % SEGMENT_BYTES;
+        }
         let fin_goes = self.fin == Fin::Queued && self.sent + count == self.written;
         (count > 0 || fin_goes).then_some(count)
     }
@@ -217,6 +226,9 @@ impl Pipe {
             return false;
         }
         self.sent += count;
+        if count % SEGMENT_BYTES != 0 {
+            self.small_end = self.sent;
+        }
         last.end = self.sent;
         last.has_fin = self.fin == Fin::Queued && self.sent == self.written;
         if last.has_fin {
@@ -229,6 +241,9 @@ impl Pipe {
     /// Sends bytes (and the FIN, where it is its turn) as a flight of their own. Gives when it arrives.
     pub(crate) fn launch(&mut self, now: Instant, arrival: Instant, count: u64) -> Instant {
         self.sent += count;
+        if count % SEGMENT_BYTES != 0 {
+            self.small_end = self.sent;
+        }
         let has_fin = self.fin == Fin::Queued && self.sent == self.written;
         if has_fin {
             self.fin = Fin::Sent;
@@ -283,6 +298,10 @@ impl Pipe {
     }
 
     // The receiver's side.
+
+    pub(super) fn recv_capacity(&self) -> u64 {
+        self.recv_capacity
+    }
 
     /// Bytes that have arrived and are not yet read.
     pub(crate) fn readable(&self) -> usize {

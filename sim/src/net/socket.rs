@@ -104,6 +104,8 @@ impl Room {
         let exhausted = count == readable && is_established && !pipe.is_fin_arrived();
         if is_established && pipe.is_window_news() {
             self.acknowledge(id, side);
+        } else if is_established {
+            self.acknowledge_read(id, side);
         }
         Ok(Transfer { count, exhausted })
     }
@@ -221,13 +223,6 @@ impl Room {
         }
         self.note(shard, Kind::ShutdownWrite, socket.to_bits(), u64::from(!is_connected));
         if is_connected { Ok(()) } else { Err(ErrorKind::NotConnected.into()) }
-    }
-
-    /// Nothing of it is simulated: here what is written leaves at once, as it does with the option on.
-    pub(crate) fn set_nodelay(&mut self, shard: ShardId, socket: Token, is_on: bool) {
-        let (id, _) = self.socket(shard, socket);
-        assert!(self.connection(id).family == Family::Tcp, "a Unix socket has no such option");
-        self.note(shard, Kind::SetNodelay, socket.to_bits(), u64::from(is_on));
     }
 
     /// The program that owned an end is done with it.

@@ -101,6 +101,11 @@ pub const CASES: &[Case] = &[
         |_| Box::pin(timing::keepalive()),
     ),
     Case::new(
+        "write-write-read",
+        "without nodelay the second small write waits for a delayed acknowledgement",
+        |_| Box::pin(timing::write_write_read()),
+    ),
+    Case::new(
         "reuse-port",
         "two listeners on one port: each connection goes to one of them",
         |_| Box::pin(connecting::reuse_port()),

@@ -81,6 +81,29 @@ pub(super) async fn keepalive() {
     server.set_keepalive(Some(often)).expect("there is a socket, though the peer has ended");
 }
 
+/// Who writes a message in two pieces and then reads: the second waits for the acknowledgement of the first, which waits for
+/// the answer.
+pub(super) async fn write_write_read() {
+    let (mut client, mut server) = pair().await;
+    client.set_nodelay(false).expect("a connection may choose");
+    let mut longest = Duration::ZERO;
+    for _ in 0..6 {
+        let start = now();
+        let ask = async {
+            send(&mut client, b"head").await;
+            send(&mut client, b"body").await;
+            assert_eq!(receive(&mut client, 2).await, b"ok");
+        };
+        let answer = async {
+            assert_eq!(receive(&mut server, 8).await, b"headbody");
+            send(&mut server, b"ok").await;
+        };
+        join!(ask, answer);
+        longest = longest.max(now() - start);
+    }
+    assert!(longest >= Duration::from_millis(30), "40 ms pass, not {longest:?}");
+}
+
 pub(super) async fn timeout_and_data() {
     let (mut client, mut server) = pair().await;
     // What is there in time is not thrown away, however short the time.

@@ -1,6 +1,7 @@
 //! The network without programs: calls of two drivers, and the edges that come of them.
 
 mod keepalive;
+mod manners;
 mod pairs;
 
 use core::time::Duration;
