@@ -53,6 +53,10 @@ pub(crate) enum Label {
     NameFailure,
     /// Whether a packet of a connection gets lost.
     SegmentLoss,
+    /// Whether a segment of a connection comes late, and how late.
+    SegmentReordering,
+    /// Whether it comes twice.
+    SegmentDuplication,
     /// What a scenario leaves open itself.
     Scenario,
     /// By which rule a room picks who goes next.
@@ -71,6 +75,7 @@ pub(crate) enum Label {
 
 impl Label {
     const ALL: [Self; 25] = [
+    const ALL: [Self; 24] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -89,6 +94,8 @@ impl Label {
         Self::Branch,
         Self::NameFailure,
         Self::SegmentLoss,
+        Self::SegmentReordering,
+        Self::SegmentDuplication,
         Self::Scenario,
         Self::Order,
         Self::Buffers,
@@ -119,6 +126,8 @@ impl Label {
             Self::Branch => "branch",
             Self::NameFailure => "name failure",
             Self::SegmentLoss => "segment loss",
+            Self::SegmentReordering => "segment reordering",
+            Self::SegmentDuplication => "segment duplication",
             Self::Scenario => "scenario",
             Self::Order => "order",
             Self::Buffers => "buffers",

@@ -34,6 +34,13 @@ pub struct WorldConfig {
     /// How many of a thousand packets of connections between two hosts get lost: SYNs, segments, acknowledgements, resets.
     /// All but resets are sent again. Neither of the ready-made ones loses any.
     pub segment_loss_permille: u32,
+    /// How many of a thousand flights of segments between two hosts take up to four latencies longer than they would: those that
+    /// were sent later, and come before, wait for them in the kernel of the receiver. Where three segments are behind one that is
+    /// late the sender takes it for lost, and sends it again.
+    pub segment_reordering_permille: u32,
+    /// How many of a thousand flights of segments between two hosts arrive twice. No program can tell, but for when it is told
+    /// of other things: a duplicate is answered.
+    pub segment_duplication_permille: u32,
     /// How often what is not acknowledged is sent again, after 200 ms, 400 ms, … and never more than 120 s; then the
     /// connection has timed out (`tcp_retries2`).
     pub retransmission_count: u32,
@@ -130,6 +137,8 @@ impl WorldConfig {
             datagram_loss_permille: 0,
             datagram_duplication_permille: 0,
             segment_loss_permille: 0,
+            segment_reordering_permille: 0,
+            segment_duplication_permille: 0,
             retransmission_count: 15,
             send_buffer_bytes: 64 * 1024,
             recv_buffer_bytes: 64 * 1024,
@@ -178,11 +187,18 @@ impl WorldConfig {
         }
     }
 
-    /// What [`rough`](WorldConfig::rough) has, and connections that lose up to 3 % of their packets; of all that each run has
+    /// What [`rough`](WorldConfig::rough) has, and connections that lose up to 3 % of their packets, with up to 3 % that come late
+    /// and 2 % that come twice; of all that each run has
     /// some faults wholly off, and others in full. What a sweep over many seeds should begin with.
     #[must_use]
     pub fn swarm() -> Self {
-        Self { segment_loss_permille: 30, swarm: true, ..Self::rough() }
+        Self {
+            segment_loss_permille: 30,
+            segment_reordering_permille: 30,
+            segment_duplication_permille: 20,
+            swarm: true,
+            ..Self::rough()
+        }
     }
 }
 

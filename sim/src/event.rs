@@ -75,6 +75,8 @@ pub(crate) enum Event {
     Resend(ConnectionId, Side),
     /// The timer of an answer to this side, that got lost, runs out.
     Answer(ConnectionId, Side),
+    /// A segment that this side sent arrives at the other, which has it.
+    Duplicate(ConnectionId, Side),
     /// A keep-alive probe sent by this side arrives at the other.
     Probe(ConnectionId, Side),
     /// This side acknowledges what it has held back.

@@ -16,6 +16,10 @@ pub(crate) fn draw(config: WorldConfig, choices: &mut Choices) -> WorldConfig {
     let datagram_duplication_permille =
         permille(Label::Duplication, config.datagram_duplication_permille);
     let segment_loss_permille = permille(Label::SegmentLoss, config.segment_loss_permille);
+    let segment_reordering_permille =
+        permille(Label::SegmentReordering, config.segment_reordering_permille);
+    let segment_duplication_permille =
+        permille(Label::SegmentDuplication, config.segment_duplication_permille);
     let mut one_in = |label, least: u64| match least {
         0 => 0,
         _ => [0, least.saturating_mul(100), least.saturating_mul(10), least]
@@ -61,6 +65,8 @@ pub(crate) fn draw(config: WorldConfig, choices: &mut Choices) -> WorldConfig {
         datagram_loss_permille,
         datagram_duplication_permille,
         segment_loss_permille,
+        segment_reordering_permille,
+        segment_duplication_permille,
         disk_error_one_in,
         disk_full_one_in,
         name_failure_one_in,
@@ -121,6 +127,16 @@ mod tests {
                 "segment loss",
                 config.segment_loss_permille.into(),
                 most.segment_loss_permille.into(),
+            ),
+            number(
+                "segment reordering",
+                config.segment_reordering_permille.into(),
+                most.segment_reordering_permille.into(),
+            ),
+            number(
+                "segment duplication",
+                config.segment_duplication_permille.into(),
+                most.segment_duplication_permille.into(),
             ),
             number("disk error", config.disk_error_one_in, 5),
             number("disk full", config.disk_full_one_in, 6),

@@ -90,6 +90,8 @@ pub(crate) enum Kind {
     ProbeSent,
     Probe,
     DelayedAck,
+    SegmentLate,
+    Duplicate,
 }
 
 impl Kind {
@@ -192,6 +194,8 @@ impl Kind {
             Self::ProbeSent => ("keep-alive probe sent", Shape::Connection("number")),
             Self::Probe => ("keep-alive probe arrives", Shape::Connection("")),
             Self::DelayedAck => ("delayed ACK is due", Shape::Connection("bytes")),
+            Self::SegmentLate => ("segment is late", Shape::Connection("latencies")),
+            Self::Duplicate => ("segment arrives again", Shape::Connection("")),
             Self::Unheard => ("packet finds the machine off", Shape::Connection("count")),
             Self::LibcTime => ("asks libc for the time", Shape::Nothing),
             Self::LibcDate => ("asks libc for the date", Shape::Nothing),

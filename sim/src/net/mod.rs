@@ -2,11 +2,12 @@
 //! where it arrives. It never looks at the bytes.
 //!
 //! `pipe` is one direction of a connection, `socket` what a shard may do with an end, `listener` how connections come to
-//! be, `pairs` which addresses they have, `keepalive` how one asks for the other, `manners` which small segments and acknowledgements wait, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way.
+//! be, `pairs` which addresses they have, `keepalive` how one asks for the other, `manners` which small segments and acknowledgements wait, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way, `disorder` what comes late or twice.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
 mod datagrams;
+mod disorder;
 mod ghosts;
 mod keepalive;
 mod listener;
@@ -224,6 +225,7 @@ impl Room {
             Event::Reset(id, side) => self.reset_arrived(id, side),
             Event::Resend(id, side) => self.resend_due(id, side),
             Event::Answer(id, side) => self.answer_due(id, side),
+            Event::Duplicate(id, side) => self.duplicate_arrived(id, side),
             Event::Probe(id, side) => self.probe_arrived(id, side),
             Event::DelayedAck(id, side) => self.delayed_ack_due(id, side),
             Event::Letter(_) | Event::Job(..) | Event::Spurious(..) | Event::Hook(_) => {
@@ -262,8 +264,10 @@ impl Room {
                 self.segment_lost(id, side, left);
                 return;
             };
+            let arrival = self.perhaps_late(id, side, arrival, left - count);
             let at = self.connection(id).outgoing(side).launch(now, arrival, count);
             self.push(at, id, Event::Flight(id, side));
+            self.perhaps_twice(id, side, at);
             self.carry_ack(id, side, at);
             left -= count;
             if left == 0 {

@@ -33,7 +33,7 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(200);
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 /// Segments that have to follow a lost one for the sender to learn of it by their acknowledgements.
-const SEGMENTS_FOR_FAST: u64 = 3;
+pub(super) const SEGMENTS_FOR_FAST: u64 = 3;
 
 /// What a packet has beside its payload: the headers of IPv4 and TCP without options.
 const HEADER_BYTES: u64 = 40;
@@ -169,7 +169,7 @@ impl Room {
         self.push(now + wait, id, Event::Resend(id, side));
     }
 
-    fn round_trip(&mut self, id: ConnectionId, side: Side) -> Duration {
+    pub(super) fn round_trip(&mut self, id: ConnectionId, side: Side) -> Duration {
         let connection = &self.connections[id.index()];
         let hosts = [side, side.other()].map(|side| connection.end(side).host);
         let [Some(near), Some(far)] = hosts else { unreachable!("both ends are on hosts") };
