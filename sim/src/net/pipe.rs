@@ -226,7 +226,7 @@ impl Pipe {
             return false;
         }
         self.sent += count;
-        if count % SEGMENT_BYTES != 0 {
+        if !count.is_multiple_of(SEGMENT_BYTES) {
             self.small_end = self.sent;
         }
         last.end = self.sent;
@@ -241,7 +241,7 @@ impl Pipe {
     /// Sends bytes (and the FIN, where it is its turn) as a flight of their own. Gives when it arrives.
     pub(crate) fn launch(&mut self, now: Instant, arrival: Instant, count: u64) -> Instant {
         self.sent += count;
-        if count % SEGMENT_BYTES != 0 {
+        if !count.is_multiple_of(SEGMENT_BYTES) {
             self.small_end = self.sent;
         }
         let has_fin = self.fin == Fin::Queued && self.sent == self.written;

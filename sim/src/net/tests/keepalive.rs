@@ -178,9 +178,9 @@ fn it_is_off_until_it_is_set_and_after_it_is_unset_and_ends_with_the_connection(
         let (client, server) = bench.asking();
         bench.server.set_keepalive(server, Some(KEEPALIVE)).unwrap();
         if is_abort {
-            bench.client.abort(client)
+            bench.client.abort(client);
         } else {
-            bench.client.close(client)
+            bench.client.close(client);
         }
         bench.settle();
         bench.server.close(server);
