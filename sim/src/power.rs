@@ -35,15 +35,15 @@ pub(crate) enum Condition {
     Paused(Vec<Signal>),
     /// A signal killed it. The kernel is there.
     Killed,
-    /// The same, and its next life begins when the tasks of the last are gone.
-    Rising,
+    /// The same, and its next life begins when the tasks of the last are gone; standing still, where that was asked for.
+    Rising { is_paused: bool },
     /// The machine has no power.
     Off,
 }
 
 impl Condition {
     pub(crate) const fn is_killed(&self) -> bool {
-        matches!(self, Self::Killed | Self::Rising)
+        matches!(self, Self::Killed | Self::Rising { .. })
     }
 
     /// Whether the program has ended, of whatever cause.
@@ -72,7 +72,8 @@ impl Room {
 
     /// Whether the program of a shard has ended, and no next one is to begin.
     pub(crate) fn is_program_over(&self, shard: ShardId) -> bool {
-        self.is_dead(shard) && *self.condition_of(shard) != Condition::Rising
+        let is_rising = matches!(self.condition_of(shard), Condition::Rising { .. });
+        self.is_dead(shard) && !is_rising
     }
 
     /// Whether a shard has no turn, whatever it has to do.
@@ -167,32 +168,45 @@ impl Room {
         machine.held_signals = HeldSignals::default();
         // What the kernel of a killed program is still asked to close is for the old one to close.
         let is_killed = machine.condition.is_killed();
-        machine.condition = if is_killed { Condition::Rising } else { Condition::Up };
+        let rising = Condition::Rising { is_paused: false };
+        machine.condition = if is_killed { rising } else { Condition::Up };
     }
 
     /// The tasks of a shard of a machine's own program are gone. After the last of them the next life begins.
     pub(crate) fn rise(&mut self, host: HostId) {
         let machine = self.machine(host);
         let is_left = self.dying.iter().any(|(shard, _)| machine.shards.contains(shard));
-        if machine.condition == Condition::Rising && !is_left {
-            self.machine_mut(host).condition = Condition::Up;
+        let Condition::Rising { is_paused } = machine.condition else { return };
+        if !is_left {
+            let paused = Condition::Paused(Vec::new());
+            self.machine_mut(host).condition = if is_paused { paused } else { Condition::Up };
             self.wake_program(host);
         }
     }
 
     /// The program stands still from now on.
     pub(crate) fn pause(&mut self, host: HostId) {
-        if self.machine(host).condition == Condition::Up {
-            self.note_host(host, Kind::Pause, 0, 0);
-            self.machine_mut(host).condition = Condition::Paused(Vec::new());
-        }
+        let condition = match self.machine(host).condition {
+            Condition::Up => Condition::Paused(Vec::new()),
+            Condition::Rising { is_paused: false } => Condition::Rising { is_paused: true },
+            _ => return,
+        };
+        self.note_host(host, Kind::Pause, 0, 0);
+        self.machine_mut(host).condition = condition;
     }
 
     /// The program goes on, with all that came meanwhile.
     pub(crate) fn resume(&mut self, host: HostId) {
         let condition = &mut self.machine_mut(host).condition;
-        let Condition::Paused(signals) = condition else { return };
-        let signals = core::mem::take(signals);
+        let signals = match condition {
+            Condition::Paused(signals) => core::mem::take(signals),
+            Condition::Rising { is_paused: true } => {
+                *condition = Condition::Rising { is_paused: false };
+                self.note_host(host, Kind::Resume, 0, 0);
+                return;
+            }
+            _ => return,
+        };
         *condition = Condition::Up;
         self.note_host(host, Kind::Resume, 0, 0);
         self.wake_program(host);

@@ -198,6 +198,10 @@ impl Room {
 
     /// Adds a machine with one shard, and gives that.
     pub(crate) fn add_machine(&mut self, name: &str) -> ShardId {
+        assert!(
+            !name.is_empty() && !name.contains(['/', ':']),
+            "a host is named {name:?}: a name without / and : is expected, which is not empty; they are of shards and choices"
+        );
         let host = HostId::new(self.machines.len());
         let number = host.index() + 1;
         self.machines.push(Machine {

@@ -67,7 +67,7 @@ impl Room {
         match &mut self.machine_mut(host).condition {
             Condition::Up => self.deliver_signal(host, signal),
             Condition::Paused(signals) => signals.push(signal),
-            Condition::Killed | Condition::Rising | Condition::Off => {}
+            Condition::Killed | Condition::Rising { .. } | Condition::Off => {}
         }
     }
 

@@ -103,7 +103,7 @@ impl World {
     /// the same choices in a room with more or fewer others.
     ///
     /// # Panics
-    /// When another host has that name.
+    /// When another host has that name, or it is empty, or has a `/` or `:` in it: those are of the names of shards and choices.
     pub fn host(&self, name: &str) -> Host {
         self.host_with(name, |driver| driver)
     }

@@ -1241,3 +1241,30 @@ fn what_a_killed_program_forgot_is_closed() {
     });
     world.run().expect("it ends well");
 }
+
+#[test]
+fn a_pause_right_after_a_restart_is_not_lost() {
+    for is_resumed_at_once in [false, true] {
+        let world = World::new(7, WorldConfig::calm());
+        let server = world.host("server");
+        world.host("clock").run(sleep(SECOND * 10));
+        drop(server.spawn(pending::<()>()));
+        let victim = server.clone();
+        let started = Rc::new(Cell::new(None));
+        let tell = Rc::clone(&started);
+        world.at(at(1000), move |_| {
+            // In one step, before the tasks of the old life are dropped.
+            victim.signal(Signal::Terminate);
+            victim.restart();
+            victim.pause();
+            victim.run(async move { tell.set(Some(now())) });
+            if is_resumed_at_once {
+                victim.resume();
+            }
+        });
+        world.at(at(5000), move |_| server.resume());
+        world.run().expect("it ends well");
+        let expected = if is_resumed_at_once { at(1000) } else { at(5000) };
+        assert_eq!(started.get(), Some(expected));
+    }
+}

@@ -407,3 +407,9 @@ fn clocks_drift() {
 fn a_clock_does_not_stand_still() {
     World::new(1, WorldConfig::calm()).host("host").set_drift(-1_000_000);
 }
+
+#[test]
+#[should_panic(expected = "a host is named \"server/1\": a name without / and : is expected")]
+fn a_name_that_would_be_that_of_a_shard_is_refused() {
+    World::new(7, WorldConfig::calm()).host("server/1");
+}
