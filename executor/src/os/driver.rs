@@ -538,16 +538,10 @@ impl Driver for OsDriver {
     }
 
     fn process_exit(&self, process: Token) -> io::Result<ExitStatus> {
-        match self.resources.borrow_mut().get_mut(process) {
-            Resource::Process(process) => process.exit(),
-            _ => panic!("token {process:?} is not a child"),
-        }
+        self.resources.borrow_mut().get_mut(process).child(process).exit()
     }
 
     fn signal_process(&self, process: Token, signal: Option<Signal>) -> io::Result<()> {
-        match self.resources.borrow_mut().get_mut(process) {
-            Resource::Process(process) => process.signal(signal),
-            _ => panic!("token {process:?} is not a child"),
-        }
+        self.resources.borrow_mut().get_mut(process).child(process).signal(signal)
     }
 }

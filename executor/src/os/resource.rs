@@ -13,7 +13,7 @@ use super::process::Process;
 use super::signals::SignalPipe;
 use super::sockets;
 use super::unix::BoundPath;
-use crate::driver::{Lane, Transfer};
+use crate::driver::{Lane, Token, Transfer};
 
 /// What a token stands for.
 pub(super) enum Resource {
@@ -25,6 +25,16 @@ pub(super) enum Resource {
     File(Arc<OpenFile>),
     Pipe(Pipe),
     Process(Process),
+}
+
+impl Resource {
+    /// The child that it is, as whoever used `token` expects.
+    pub(super) fn child(&mut self, token: Token) -> &mut Process {
+        match self {
+            Self::Process(process) => process,
+            _ => panic!("token {token:?} is not a child"),
+        }
+    }
 }
 
 pub(super) struct Listener {
