@@ -74,8 +74,7 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    const ALL: [Self; 25] = [
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 27] = [
         Self::Host,
         Self::Task,
         Self::Latency,
