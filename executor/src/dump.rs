@@ -126,22 +126,28 @@ pub enum Awaited {
     },
 }
 
-/// Something that is held while others may wait for it.
+/// Something that is held while others may wait for it, or was given to a future that has not taken it yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// What.
     pub resource: ResourceId,
     /// In words: "a lock".
     pub what: &'static str,
-    /// The task that took it; it may have ended since, and have handed on what it took. `None` outside of tasks.
+    /// The task that took it; it may have ended since, and have handed on what it took. Of what was not taken, the task that
+    /// polled the future last. `None` outside of tasks.
     pub task: Option<TaskId>,
-    /// When it was taken.
+    /// When it was taken, or given.
     pub since: Instant,
-    /// Where it was taken.
+    /// Where it was taken, or asked for.
     pub origin: &'static Location<'static>,
     /// Whether it can only be in the hands of the task that took it, for it borrows from there. (The guard of a lock that
     /// was leaked could be elsewhere all the same; that chance is taken.)
     pub is_borrowed: bool,
+    /// Whether it was taken. Else a future that waited was given it, and was not polled since: it is nobody else's, and it
+    /// does nobody any good. Where its task waits for other things meanwhile that is half of a [`Futurelock`].
+    ///
+    /// [`Futurelock`]: crate::Futurelock
+    pub is_taken: bool,
 }
 
 impl TaskDump {
@@ -241,8 +247,13 @@ impl TaskDump {
             self.write_unknown(f, indent, task)?;
         }
         for hold in self.holds.iter().filter(|hold| hold.task == Some(task.id)) {
-            let (what, age) = (hold.what, Brief(self.at - hold.since));
-            writeln!(f, "{indent}    took {what} {age} ago, at {}", hold.origin)?;
+            let (what, age, origin) = (hold.what, Brief(self.at - hold.since), hold.origin);
+            match hold.is_taken {
+                true => writeln!(f, "{indent}    took {what} {age} ago, at {origin}")?,
+                false => {
+                    writeln!(f, "{indent}    was given {what} {age} ago, asked for at {origin}")?;
+                }
+            }
         }
         Ok(())
     }
@@ -287,6 +298,18 @@ impl TaskDump {
     pub(crate) fn explain_hold(&self, hold: &Hold) -> String {
         let (age, origin) = (Brief(self.at - hold.since), hold.origin);
         match hold.task {
+            Some(task) if !hold.is_taken => {
+                let name = self.name_of(task);
+                let state = self.task(task).map(|task| task.state);
+                let rest = match state {
+                    Some(TaskState::Waiting) => " that the task no longer polls",
+                    _ => "",
+                };
+                format!("given {age} ago to a future of {name}{rest}: asked for at {origin}")
+            }
+            None if !hold.is_taken => {
+                format!("given {age} ago to a future outside of tasks: asked for at {origin}")
+            }
             Some(task) => format!("taken by {} {age} ago, at {origin}", self.name_of(task)),
             None => format!("taken outside of tasks {age} ago, at {origin}"),
         }

@@ -9,6 +9,7 @@
 //! [`TaskDump::deadlocks`] and [`TaskDump::stuck`] tell only what is proven. A task counts as live where
 //! - it waits for a timer, a socket, a file, a job, a signal, or something of another shard;
 //! - it waits for something that nobody is known to hold: a message may come from anywhere;
+//! - it waits in line behind a live task that wants more or less of the same, and may give up: a writer, before a reader;
 //! - what it waits for was taken outside of tasks, or by a task that may have handed it on: a guard or permit that borrows
 //!   nothing may be anywhere by now;
 //! - a waker of it is kept by code that the shard does not know.
@@ -18,10 +19,11 @@
 //! more knows better, and asks for [`TaskDump::deadlocks_if_nothing_comes`].
 
 use core::fmt;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::dump::{Awaited, Hold, TaskDump, TaskState, Wait};
 use crate::task::TaskId;
+use crate::waits::ResourceId;
 
 /// Tasks that wait for each other: each for the next, and the last for the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,36 @@ enum Outlook {
     Over,
 }
 
+/// Who wants something else of what others wait for: a writer, where they are to read. Whoever is first in line keeps those
+/// behind it waiting, and if it gives up, by a time-out say, they may be served though nobody let go.
+struct Rivals(BTreeMap<ResourceId, BTreeMap<&'static str, Vec<usize>>>);
+
+impl Rivals {
+    fn new(dump: &TaskDump) -> Self {
+        let mut lines: BTreeMap<_, BTreeMap<_, Vec<usize>>> = BTreeMap::new();
+        for (position, task) in dump.tasks.iter().enumerate() {
+            for wait in &task.waits {
+                if let Awaited::Resource { id, what, .. } = wait.on {
+                    lines.entry(id).or_default().entry(what).or_default().push(position);
+                }
+            }
+        }
+        Self(lines)
+    }
+
+    /// The positions of the tasks that want something else.
+    fn of(&self, wait: &Wait) -> impl Iterator<Item = usize> {
+        let line = match wait.on {
+            Awaited::Resource { id, what, .. } => self.0.get(&id).map(|line| (what, line)),
+            _ => None,
+        };
+        line.into_iter().flat_map(|(what, line)| {
+            let others = line.iter().filter(move |(other, _)| **other != what);
+            others.flat_map(|(_, positions)| positions.iter().copied())
+        })
+    }
+}
+
 impl TaskDump {
     /// Tasks that nothing will ever make run again, unless somebody ends one of them from outside. Each waits for itself or
     /// for others of these, or has lost its last waker. Proven: see the top of this file for what that takes.
@@ -80,16 +112,18 @@ impl TaskDump {
     /// Which of the tasks are live, by position. Starts with those that are so by themselves; each that is found live is a
     /// reason to look again at those who wait for it.
     fn live(&self, outlook: Outlook) -> Vec<bool> {
+        let rivals = Rivals::new(self);
         let mut waiters: Vec<Vec<usize>> = vec![Vec::new(); self.tasks.len()];
         for (position, task) in self.tasks.iter().enumerate() {
-            for target in task.waits.iter().flat_map(|wait| self.targets(wait)) {
+            let targets = |wait| self.targets(wait).into_iter().chain(rivals.of(wait));
+            for target in task.waits.iter().flat_map(targets) {
                 waiters[target].push(position);
             }
         }
         let mut is_live = vec![false; self.tasks.len()];
         let mut left: VecDeque<usize> = (0..self.tasks.len()).collect();
         while let Some(position) = left.pop_front() {
-            if !is_live[position] && self.is_live(position, &is_live, outlook) {
+            if !is_live[position] && self.is_live(position, &is_live, &rivals, outlook) {
                 is_live[position] = true;
                 left.extend(&waiters[position]);
             }
@@ -98,7 +132,13 @@ impl TaskDump {
     }
 
     /// Whether a task is live, given those that are known to be.
-    fn is_live(&self, position: usize, is_live: &[bool], outlook: Outlook) -> bool {
+    fn is_live(
+        &self,
+        position: usize,
+        is_live: &[bool],
+        rivals: &Rivals,
+        outlook: Outlook,
+    ) -> bool {
         let task = &self.tasks[position];
         let is_open = outlook == Outlook::Open;
         if task.state != TaskState::Waiting || (is_open && task.other_wakers > 0) {
@@ -121,7 +161,8 @@ impl TaskDump {
                     Some(is_live) => is_live || (is_open && !hold.is_borrowed),
                     None => is_open,
                 };
-                holders.any(can_let_go) || (is_open && !is_held)
+                let may_give_up = || rivals.of(wait).any(|rival| is_live[rival]);
+                holders.any(can_let_go) || (is_open && (!is_held || may_give_up()))
             }
         })
     }
@@ -205,11 +246,15 @@ impl TaskDump {
         };
         let mut text = format!("{} waits {}\n", self.name_of(task), self.explain(wait));
         if let Some(hold) = &hold {
-            text.push_str(&format!("  {}\n", self.explain_hold(hold)));
+            let by_itself = if hold.is_taken && task == next { ITSELF } else { "" };
+            text.push_str(&format!("  {}{by_itself}\n", self.explain_hold(hold)));
         }
         Link { task, wait: wait.clone(), hold, next, text }
     }
 }
+
+/// Where a lock is that a task waits for and holds.
+const ITSELF: &str = ": it keeps it in a variable, or in a future that it does not poll";
 
 impl fmt::Display for Cycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -232,11 +277,11 @@ mod tests {
     use super::*;
     use crate::dump::DumpedTask;
     use crate::instant::Instant;
-    use crate::waits::ResourceId;
 
     /// A dump from a few words: `0:t1` is task 0, which waits for task 1. What can be waited for: `t1` a task, `c1+2` the
     /// children 1 and 2, `f1+2` a failure of one of them, `r7` resource 7, `s` a socket, `m` a moment; `?` is a waker kept
-    /// by unknown code, `!` a task that is ready. `7=1` is resource 7 in the hands of task 1, `7~1` perhaps handed on, `7=-` held outside of tasks.
+    /// by unknown code, `!` a task that is ready, `w7` resource 7 for something else than the others. `7=1` is resource 7 in the
+    /// hands of task 1, `7~1` perhaps handed on, `7=-` held outside of tasks.
     fn dump(text: &str) -> TaskDump {
         let mut dump = TaskDump { at: Instant::START, tasks: Vec::new(), holds: Vec::new() };
         for word in text.split_whitespace() {
@@ -283,6 +328,7 @@ mod tests {
                 if kind == "c" { Awaited::Children(ids) } else { Awaited::Failure(ids) }
             }
             "r" => Awaited::Resource { id: ResourceId(number(rest)), what: "a lock", origin },
+            "w" => Awaited::Resource { id: ResourceId(number(rest)), what: "all of it", origin },
             "s" => Awaited::Source { kind: "stream", interest: "something to read", origin },
             "m" => Awaited::Timer { deadline: Instant::FAR_FUTURE, origin },
             "!" | "?" => return None,
@@ -300,6 +346,7 @@ mod tests {
             since: Instant::START,
             origin: Location::caller(),
             is_borrowed: word.contains('='),
+            is_taken: true,
         }
     }
 
@@ -366,6 +413,15 @@ mod tests {
         check("0:r7 1:r8 8~0 7=1", &[], "", "0>1");
         check("0:r7 7=-", &[], "", "");
         check("0:r7 7=9", &[], "", "");
+    }
+
+    /// Task 0 reads and wants to read again, behind a writer. If that one gives up, it may.
+    #[test]
+    fn who_is_first_in_line_may_give_up() {
+        check("0:r7 1:w7,m 7=0", &[], "", "0");
+        check("0:r7 1:w7 2:t0 7=0", &[0, 1, 2], "0", "0");
+        // Of one kind, those behind gain nothing by that.
+        check("0:r7 1:r7,m 7=0", &[0], "0", "0");
     }
 
     #[test]

@@ -88,6 +88,10 @@ pub(crate) struct Record {
     /// Of a wait: what is kept to end it is the task's own waker, not one of code in between. Of a hold: it cannot have
     /// been handed to another task. Only what is certain can prove a deadlock.
     pub(crate) is_certain: bool,
+    /// Of a wait: the future that waits cannot go to another task.
+    pub(crate) is_bound: bool,
+    /// Of a wait: what was waited for is the future's since `since`, which has not taken it.
+    pub(crate) is_granted: bool,
 }
 
 /// The records of a shard.
@@ -128,12 +132,16 @@ impl Waits {
 
     /// Who waits, in no order that means anything.
     pub(crate) fn waiting(&self) -> Vec<Record> {
-        self.waiting.borrow().iter().map(|(_, record)| record.clone()).collect()
+        let waiting = self.waiting.borrow();
+        let ungranted = waiting.iter().filter(|(_, record)| !record.is_granted);
+        ungranted.map(|(_, record)| record.clone()).collect()
     }
 
-    /// Who holds, likewise.
+    /// Who holds, or was given and has not taken, likewise.
     pub(crate) fn holding(&self) -> Vec<Record> {
-        self.holding.borrow().iter().map(|(_, record)| record.clone()).collect()
+        let (waiting, holding) = (self.waiting.borrow(), self.holding.borrow());
+        let granted = waiting.iter().filter(|(_, record)| record.is_granted);
+        granted.chain(holding.iter()).map(|(_, record)| record.clone()).collect()
     }
 }
 
@@ -227,7 +235,16 @@ impl Ticket {
     ) -> Self {
         let (task, since) = (core.running(), core.now());
         let is_certain = task.zip(waker).is_some_and(|(task, waker)| wakes(waker, &core, task));
-        let record = Record { task, target, what, since, origin, is_certain };
+        let record = Record {
+            task,
+            target,
+            what,
+            since,
+            origin,
+            is_certain,
+            is_bound: false,
+            is_granted: false,
+        };
         let key = core.waits.list(list).borrow_mut().insert(record);
         Self { core, list, key }
     }
@@ -245,8 +262,29 @@ impl Ticket {
         self
     }
 
+    /// Notes that the future that waits cannot go to another task: it borrows from the one that it is in.
+    pub(crate) fn bound(self) -> Self {
+        self.change(|record| record.is_bound = true);
+        self
+    }
+
     fn set_certain(&self, is_certain: bool) {
-        self.core.waits.list(self.list).borrow_mut()[self.key].is_certain = is_certain;
+        self.change(|record| record.is_certain = is_certain);
+    }
+
+    /// Notes that what is waited for was given to the future that waits, which is to take it. Until then it is held.
+    pub(crate) fn grant(&self) {
+        let now = self.core.now();
+        self.change(|record| (record.is_granted, record.since) = (true, now));
+    }
+
+    /// Notes that what was given is nothing that others could wait for.
+    pub(crate) fn revoke(&self) {
+        self.change(|record| record.is_granted = false);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Record)) {
+        change(&mut self.core.waits.list(self.list).borrow_mut()[self.key]);
     }
 
     /// Whether this is what a wait that begins now, to be ended by `waker`, would note.

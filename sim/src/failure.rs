@@ -100,6 +100,7 @@ impl Alive {
             let others = all.iter().filter(|cycle| !told.contains(cycle));
             text.extend(others.map(ToString::to_string));
         }
+        text.extend(dump.futurelocks().iter().map(|lock| format!("{lock}\n")));
         let mut lines = text.lines();
         self.lines.extend(lines.next().map(str::to_owned));
         self.lines.extend(lines.map(|line| format!("  {line}")));

@@ -337,13 +337,16 @@ impl World {
         self.run_coverage = Some(Rc::clone(run));
     }
 
-    /// Everything that is left: what the ledger of each host still lists, and what its kernel still holds open.
+    /// Everything that is left: what the ledger of each host still lists, what its kernel still holds open, and what was given to
+    /// futures that their tasks do not poll, while others wait for it ([`Futurelock`](mainspring_executor::Futurelock)).
     #[must_use]
     pub fn leaks(&self) -> Vec<String> {
         let mut leaks = Vec::new();
         for host in &*self.hosts.borrow() {
             let ledger = host.seat.shard().ledger().to_string();
             leaks.extend(ledger.lines().map(|line| format!("{}: {line}", host.name())));
+            let futurelocks = host.seat.shard().dump().futurelocks();
+            leaks.extend(futurelocks.iter().map(|lock| format!("{}: {lock}", host.name())));
         }
         leaks.extend(self.room.borrow().leaks());
         leaks

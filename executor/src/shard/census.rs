@@ -61,7 +61,7 @@ impl Core {
         waits: &mut WaitsByTask,
     ) {
         for record in self.waits.waiting() {
-            let Record { task, target, what, since, origin, is_certain } = record;
+            let Record { task, target, what, since, origin, is_certain, .. } = record;
             let Some(task) = task else { continue };
             let on = match target {
                 Target::Resource(id) => Awaited::Resource { id, what, origin },
@@ -129,6 +129,7 @@ fn describe(task: &TaskRef, state: TaskState, waits: Vec<Wait>) -> DumpedTask {
 
 fn hold(record: &Record) -> Option<Hold> {
     let Target::Resource(resource) = record.target else { return None };
-    let &Record { task, what, since, origin, is_certain, .. } = record;
-    Some(Hold { resource, what, task, since, origin, is_borrowed: is_certain })
+    let &Record { task, what, since, origin, is_certain, is_bound, is_granted, .. } = record;
+    let is_borrowed = if is_granted { is_bound } else { is_certain };
+    Some(Hold { resource, what, task, since, origin, is_borrowed, is_taken: !is_granted })
 }

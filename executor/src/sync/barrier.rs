@@ -76,7 +76,12 @@ impl Future for BarrierWait<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(budget::poll_left(cx));
         let barrier = self.barrier;
-        let reason = Reason { what: "a barrier", resource: &barrier.resource, origin: self.origin };
+        let reason = Reason {
+            what: "a barrier",
+            resource: &barrier.resource,
+            origin: self.origin,
+            is_bound: false,
+        };
         let is_leader = if self.waiter.is_some() {
             ready!(barrier.line.poll_given(&mut self.waiter, cx, reason));
             false

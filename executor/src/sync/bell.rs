@@ -29,7 +29,7 @@ impl Bell {
     /// A wait for `what`, which this bell is rung for. It begins with the first poll.
     #[track_caller]
     pub(super) fn wait<'a>(&'a self, what: &'static str, resource: &'a Resource) -> BellWait<'a> {
-        let reason = Reason { what, resource, origin: Location::caller() };
+        let reason = Reason { what, resource, origin: Location::caller(), is_bound: false };
         BellWait { line: &self.0, reason, waiter: None }
     }
 }

@@ -151,7 +151,8 @@ impl Future for Notified<'_> {
             return Poll::Ready(());
         }
         let Notify { line, resource, .. } = self.notify;
-        let reason = Reason { what: "a notification", resource, origin: self.origin };
+        let reason =
+            Reason { what: "a notification", resource, origin: self.origin, is_bound: false };
         if self.waiter.is_none() {
             self.waiter = Some(line.join((), cx, reason));
             return Poll::Pending;
@@ -163,7 +164,7 @@ impl Future for Notified<'_> {
 impl Drop for Notified<'_> {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
-        let Left { given, waker } = self.notify.line.leave(waiter);
+        let Left { given, waker, .. } = self.notify.line.leave(waiter);
         match given {
             Some(Notification::One) => self.notify.notify_one(),
             Some(Notification::All) | None => {}

@@ -153,7 +153,7 @@ impl<T> Future for Receiver<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { channel, ticket } = &mut *self;
         let Channel { resource, origin, .. } = &**channel;
-        let reason = Reason { what: "a value", resource, origin };
+        let reason = Reason { what: "a value", resource, origin, is_bound: false };
         channel.reader.poll_until(ticket, cx, reason, || match channel.try_recv() {
             Ok(value) => Some(Ok(value)),
             Err(TryRecvError::Closed) => Some(Err(Closed)),
@@ -191,7 +191,7 @@ impl<T> Future for WhenClosed<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { sender, ticket, origin } = &mut *self;
         let Channel { writer, resource, .. } = &*sender.channel;
-        let reason = Reason { what: "the end of a receiver", resource, origin };
+        let reason = Reason { what: "the end of a receiver", resource, origin, is_bound: false };
         writer.poll_until(ticket, cx, reason, || sender.is_closed().then_some(()))
     }
 }

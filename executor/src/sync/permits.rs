@@ -203,7 +203,8 @@ impl<S: Source> Request<S> {
         ready!(budget::poll_left(cx));
         let source = self.source.as_ref().expect("a future is not polled after it was ready");
         let Parts { permits, resource } = source.parts();
-        let reason = Reason { what: self.what, resource, origin: self.origin };
+        let is_bound = S::IS_LOCK && S::IS_BORROWED;
+        let reason = Reason { what: self.what, resource, origin: self.origin, is_bound };
         let taken = if self.waiter.is_some() {
             match ready!(permits.line.poll_given(&mut self.waiter, cx, reason)) {
                 Grant::Permits(_) => Ok(()),
@@ -237,7 +238,7 @@ impl<S: Source> Drop for Request<S> {
         let Some(source) = &self.source else { return };
         let Some(waiter) = self.waiter.take() else { return };
         let permits = source.parts().permits;
-        let Left { given, waker } = permits.line.leave(waiter);
+        let Left { given, waker, .. } = permits.line.leave(waiter);
         match given {
             Some(Grant::Permits(count)) => permits.put(count),
             Some(Grant::Closed) => {}

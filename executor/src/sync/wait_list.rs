@@ -64,12 +64,13 @@ struct Place<W, G> {
     wants: W,
     before: Option<usize>,
     after: Option<usize>,
+    /// Says who waits, and then who was given something and has not taken it.
+    ticket: Option<Ticket>,
 }
 
 /// A place in a list, held by the future that waits there. It must [`leave`](WaitList::leave) when it is dropped.
 pub(super) struct Waiter {
     key: usize,
-    ticket: Option<Ticket>,
 }
 
 /// What is left of a place that was given up.
@@ -79,6 +80,8 @@ pub(super) struct Left<G> {
     pub(super) given: Option<G>,
     /// To be dropped last, for that may run foreign code.
     pub(super) waker: Option<Waker>,
+    /// Lies here so that it is dropped while the list is not borrowed.
+    _ticket: Option<Ticket>,
 }
 
 /// How a wait is told to others.
@@ -89,12 +92,15 @@ pub(super) struct Reason<'a> {
     pub(super) resource: &'a Resource,
     /// Where in the program.
     pub(super) origin: &'static Location<'static>,
+    /// Whether the future that waits stays in its task, for it borrows, and is the only one to give back what it is given.
+    pub(super) is_bound: bool,
 }
 
 impl Reason<'_> {
     /// `waker` is kept to end the wait.
     pub(super) fn wait(self, waker: &Waker) -> Option<Ticket> {
-        Ticket::wait_by(self.what, self.resource, self.origin, waker)
+        let ticket = Ticket::wait_by(self.what, self.resource, self.origin, waker)?;
+        Some(if self.is_bound { ticket.bound() } else { ticket })
     }
 }
 
@@ -127,16 +133,18 @@ impl<W: Copy, G> WaitList<W, G> {
 
     /// Takes the last place in line.
     pub(super) fn join(&self, wants: W, cx: &Context<'_>, reason: Reason<'_>) -> Waiter {
-        let mut waiter = self.enlist(wants, cx.waker().clone());
-        waiter.ticket = reason.wait(cx.waker());
-        waiter
+        self.add(wants, cx.waker().clone(), reason.wait(cx.waker()))
     }
 
     /// Takes the last place in line for a future that is not awaited yet.
     pub(super) fn enlist(&self, wants: W, waker: Waker) -> Waiter {
-        let key = self.line.borrow_mut().push(wants, waker);
+        self.add(wants, waker, None)
+    }
+
+    fn add(&self, wants: W, waker: Waker, ticket: Option<Ticket>) -> Waiter {
+        let key = self.line.borrow_mut().push(wants, waker, ticket);
         self.waiting.set(self.waiting.get() + 1);
-        Waiter { key, ticket: None }
+        Waiter { key }
     }
 
     /// Whether the waiter was given something.
@@ -152,16 +160,15 @@ impl<W: Copy, G> WaitList<W, G> {
         reason: Reason<'_>,
     ) -> Poll<G> {
         if let Some(waiter) = waiter.take_if(|waiter| self.is_given(waiter)) {
-            let Left { given, waker } = self.leave(waiter);
+            let Left { given, waker, .. } = self.leave(waiter);
             drop(waker);
             return Poll::Ready(given.expect("it was there a moment ago"));
         }
-        let place = waiter.as_mut().expect("only who waits asks what it was given");
-        if !self.line.borrow().will_wake(place.key, cx.waker()) {
+        let key = waiter.as_ref().expect("only who waits asks what it was given").key;
+        if !self.line.borrow().will_wake(key, cx.waker()) {
             // Another task may wait from now on.
-            place.ticket = reason.wait(cx.waker());
-            let waker = cx.waker().clone();
-            let before = self.line.borrow_mut().places[place.key].waker.replace(waker);
+            let ticket = reason.wait(cx.waker());
+            let before = self.line.borrow_mut().rewrite(key, cx.waker().clone(), ticket);
             drop(before);
         }
         Poll::Pending
@@ -206,20 +213,21 @@ impl<W: Copy, G> WaitList<W, G> {
         }
     }
 
-    /// Changes what was given to those who have not taken it yet.
+    /// Changes what was given to those who have not taken it yet, into something that nobody is kept from by that.
     pub(super) fn change_given(&self, mut change: impl FnMut(&mut G)) {
         for (_, place) in &mut self.line.borrow_mut().places {
             if let Some(given) = &mut place.given {
                 change(given);
+                place.ticket.iter().for_each(Ticket::revoke);
             }
         }
     }
 }
 
 impl<W, G> Line<W, G> {
-    fn push(&mut self, wants: W, waker: Waker) -> usize {
+    fn push(&mut self, wants: W, waker: Waker, ticket: Option<Ticket>) -> usize {
         let before = self.waiting.last;
-        let place = Place { waker: Some(waker), given: None, wants, before, after: None };
+        let place = Place { waker: Some(waker), given: None, wants, before, after: None, ticket };
         let key = self.places.insert(place);
         match before {
             Some(before) => self.places[before].after = Some(key),
@@ -233,11 +241,23 @@ impl<W, G> Line<W, G> {
         self.places[key].waker.as_ref().is_some_and(|known| known.will_wake(waker))
     }
 
+    /// Another waker and another ticket for a place. What was there before is to be dropped while the list is not borrowed.
+    fn rewrite(
+        &mut self,
+        key: usize,
+        waker: Waker,
+        ticket: Option<Ticket>,
+    ) -> (Option<Waker>, Option<Ticket>) {
+        let place = &mut self.places[key];
+        (place.waker.replace(waker), core::mem::replace(&mut place.ticket, ticket))
+    }
+
     fn give_first(&mut self, what: G) -> Waker {
         let key = self.waiting.first.expect("somebody waits");
         self.unlink(key);
         let place = &mut self.places[key];
         place.given = Some(what);
+        place.ticket.iter().for_each(Ticket::grant);
         place.waker.take().expect("who waits has a waker")
     }
 
@@ -275,8 +295,8 @@ impl<W, G> Line<W, G> {
         if self.places[key].waker.is_some() {
             self.unlink(key);
         }
-        let Place { given, waker, .. } = self.places.remove(key);
-        Left { given, waker }
+        let Place { given, waker, ticket, .. } = self.places.remove(key);
+        Left { given, waker, _ticket: ticket }
     }
 
     /// Takes a place out of its chain.

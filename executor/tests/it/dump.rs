@@ -445,3 +445,91 @@ fn crossed_locks_are_a_deadlock_where_the_guards_borrow() {
     assert!(certain[0].to_string().contains("taken by task 2 'ba'"), "{dump}");
     assert_eq!(dump.deadlocks_if_nothing_comes().len(), 2, "{dump}");
 }
+
+/// Polls a future once, and keeps it.
+async fn put_aside<F: Future>(mut future: core::pin::Pin<&mut F>) {
+    let polled = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending()));
+    assert!(polled.await, "it is not to be had at once");
+}
+
+/// A lock that was given to a future which borrows it is proven to be kept by its task; permits may come from anywhere.
+#[test]
+fn a_futurelock_is_proven_where_the_future_borrows() {
+    let dump = run(async {
+        let (lock, permits) = (Rc::new(Mutex::new(())), Rc::new(Semaphore::new(1)));
+        let guard = Rc::clone(&lock).lock_owned().await;
+        let permit = Rc::clone(&permits).acquire_owned().await;
+        drop(spawn_named("locks", async move {
+            let mut first = pin!(lock.lock());
+            put_aside(first.as_mut()).await;
+            drop(lock.lock().await);
+        }));
+        drop(spawn_named("permits", async move {
+            let mut first = pin!(permits.acquire());
+            put_aside(first.as_mut()).await;
+            drop(permits.acquire().await);
+        }));
+        let before = settled().await;
+        assert!(before.holds.iter().all(|hold| hold.is_taken), "{before}");
+        drop((guard, permit));
+        // They were woken for it, and may take it.
+        let woken = dump();
+        assert_eq!(woken.holds.iter().filter(|hold| !hold.is_taken).count(), 2, "{woken}");
+        assert_eq!((woken.futurelocks(), woken.deadlocks()), (vec![], vec![]), "{woken}");
+        settled().await
+    });
+    let locks: Vec<TaskId> = dump.futurelocks().iter().map(|found| found.task).collect();
+    assert_eq!(locks, [TaskId(1), TaskId(2)], "{dump}");
+    assert_eq!(dump.deadlocks().len(), 1, "{dump}");
+    assert_eq!(dump.deadlocks()[0].links[0].task, TaskId(1), "{dump}");
+    assert_eq!(dump.deadlocks_if_nothing_comes().len(), 2, "{dump}");
+}
+
+/// What was given is not held any more when its future is dropped, or the semaphore is closed.
+#[test]
+fn what_was_given_and_not_taken_is_held_until_the_future_goes() {
+    run(async {
+        let permits = Semaphore::new(0);
+        let mut first = Box::pin(permits.acquire());
+        put_aside(first.as_mut()).await;
+        permits.add_permits(1);
+        let given = dump().holds;
+        assert!(given.len() == 1 && !given[0].is_taken, "{given:?}");
+        permits.close();
+        assert_eq!(dump().holds, []);
+        drop(first);
+        assert_eq!(dump().holds, []);
+        let lock = Mutex::new(());
+        let guard = lock.lock().await;
+        let mut first = Box::pin(lock.lock());
+        put_aside(first.as_mut()).await;
+        drop(guard);
+        assert_eq!(dump().holds.len(), 1);
+        drop(first);
+        assert_eq!(dump().holds, []);
+    });
+}
+
+/// A task that reads and wants to read again waits for the writer in between, who gives up after a while: that is none.
+#[test]
+fn a_writer_that_may_give_up_makes_no_deadlock() {
+    run(async {
+        let lock = Rc::new(RwLock::new(()));
+        let (reading, writing) = (Rc::clone(&lock), Rc::clone(&lock));
+        let reader = spawn(async move {
+            let _read = reading.read().await;
+            sleep(Duration::from_secs(1)).await;
+            drop(reading.read().await);
+        });
+        let writer = spawn(async move {
+            yield_now().await;
+            timeout(Duration::from_secs(3), writing.write()).await.is_err()
+        });
+        sleep(Duration::from_secs(2)).await;
+        let dump = dump();
+        assert_eq!(waits(&dump, reader.id()), ["a read lock"]);
+        assert_eq!((dump.stuck(), dump.deadlocks()), (vec![], vec![]), "{dump}");
+        reader.await.expect("no panic");
+        assert!(writer.await.expect("no panic"), "it gave up");
+    });
+}

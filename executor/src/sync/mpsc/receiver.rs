@@ -40,7 +40,8 @@ impl<T> Receiver<T> {
 
     fn poll(&mut self, cx: &Context<'_>, origin: &'static Location<'static>) -> Poll<Option<T>> {
         let Self { channel, ticket } = self;
-        let reason = Reason { what: "a message", resource: &channel.resource, origin };
+        let reason =
+            Reason { what: "a message", resource: &channel.resource, origin, is_bound: false };
         channel.reader.poll_until(ticket, cx, reason, || match channel.try_recv() {
             Ok(message) => Some(Some(message)),
             Err(TryRecvError::Disconnected) => Some(None),
