@@ -152,4 +152,4 @@ pub use shard::{
 pub(crate) use task::current;
 pub use task::{JoinError, JoinHandle, TaskId};
 pub use wait_graph::{Cycle, Link};
-pub use waits::ResourceId;
+pub use waits::{LongestWait, ResourceId};

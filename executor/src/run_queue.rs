@@ -1,5 +1,6 @@
 //! The ready tasks, in the order in which they became ready. A [`Schedule`] may pick another than the first.
 
+use core::panic::Location;
 use std::collections::VecDeque;
 
 use crate::driver::Schedule;
@@ -73,5 +74,23 @@ impl ReadyTasks<'_> {
     #[must_use]
     pub fn id(&self, position: usize) -> TaskId {
         self.0[position].0.id()
+    }
+
+    /// Where the one at `position` was spawned.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn origin(&self, position: usize) -> &'static Location<'static> {
+        self.0[position].0.origin()
+    }
+
+    /// Since when the one at `position` is ready: the time of the turn in which it became so.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn since(&self, position: usize) -> Instant {
+        self.0[position].1
     }
 }

@@ -12,6 +12,7 @@ use core::panic::Location;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use core::task::Waker;
+use core::time::Duration;
 use std::rc::Rc;
 
 use slab::Slab;
@@ -94,10 +95,28 @@ pub(crate) struct Record {
     pub(crate) is_granted: bool,
 }
 
+/// The longest time that a future stood in line until it was given what it waited for: a lock, permits, room in a channel, a
+/// notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongestWait {
+    /// What it waited for, in words: "a lock".
+    pub what: &'static str,
+    /// For how long.
+    pub duration: Duration,
+    /// The task that polled it last. `None` outside of tasks.
+    pub task: Option<TaskId>,
+    /// Where in the program it was asked for.
+    pub origin: &'static Location<'static>,
+    /// When it was given.
+    pub until: Instant,
+}
+
 /// The records of a shard.
 pub(crate) struct Waits {
     waiting: RefCell<Slab<Record>>,
     holding: RefCell<Slab<Record>>,
+    /// One for each kind of thing, in the order in which they were first waited for.
+    longest: RefCell<Vec<LongestWait>>,
     resources_named: Cell<u64>,
     /// Tells shards apart, and is never shown: it depends on what else the process does.
     shard: u64,
@@ -109,6 +128,7 @@ impl Default for Waits {
         Self {
             waiting: RefCell::default(),
             holding: RefCell::default(),
+            longest: RefCell::default(),
             resources_named: Cell::new(0),
             shard: SHARDS.fetch_add(1, Relaxed),
         }
@@ -135,6 +155,20 @@ impl Waits {
         let waiting = self.waiting.borrow();
         let ungranted = waiting.iter().filter(|(_, record)| !record.is_granted);
         ungranted.map(|(_, record)| record.clone()).collect()
+    }
+
+    /// The longest wait in line for each kind of thing.
+    pub(crate) fn longest(&self) -> Vec<LongestWait> {
+        self.longest.borrow().clone()
+    }
+
+    fn note_served(&self, wait: LongestWait) {
+        let mut longest = self.longest.borrow_mut();
+        match longest.iter_mut().find(|longest| longest.what == wait.what) {
+            Some(longest) if longest.duration >= wait.duration => {}
+            Some(longest) => *longest = wait,
+            None => longest.push(wait),
+        }
     }
 
     /// Who holds, or was given and has not taken, likewise.
@@ -274,8 +308,13 @@ impl Ticket {
 
     /// Notes that what is waited for was given to the future that waits, which is to take it. Until then it is held.
     pub(crate) fn grant(&self) {
-        let now = self.core.now();
-        self.change(|record| (record.is_granted, record.since) = (true, now));
+        let until = self.core.now();
+        self.change(|record| {
+            let Record { task, what, origin, since, .. } = *record;
+            let duration = until - since;
+            self.core.waits.note_served(LongestWait { what, duration, task, origin, until });
+            (record.is_granted, record.since) = (true, until);
+        });
     }
 
     /// Notes that what was given is nothing that others could wait for.

@@ -30,6 +30,7 @@ use crate::instant::Instant;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::task::{JoinError, JoinHandle};
+use crate::waits::LongestWait;
 
 /// Whether a turn may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +140,13 @@ impl Shard {
     #[must_use]
     pub fn dump(&self) -> TaskDump {
         self.core().dump()
+    }
+
+    /// The longest time that somebody stood in line for a lock, for permits, for room in a channel or for a notification, and
+    /// was served: one for each of these kinds. Who waits still is in [`Shard::dump`].
+    #[must_use]
+    pub fn longest_waits(&self) -> Vec<LongestWait> {
+        self.core().waits.longest()
     }
 
     /// The live counters of this shard.
