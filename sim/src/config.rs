@@ -92,6 +92,10 @@ pub struct WorldConfig {
     /// Whether a call of libc's clocks or entropy fails the run, with the place that made it; else it is answered, and
     /// counted. Only a binary with the guard notices such calls: see [`bypass`](crate::bypass).
     pub is_strict: bool,
+    /// A run with more events and turns than this at one virtual instant has failed: it is a livelock, in which everybody is busy
+    /// and the clock stands still. A turn has up to 64 polls. [`Report::busiest_instant`](crate::Report::busiest_instant)
+    /// tells how near a run came to it.
+    pub events_per_instant_max: u64,
     /// Whether to keep the text of the trace and the list of instants; the hash is always made. Costs memory for
     /// each event.
     pub record: bool,
@@ -161,6 +165,7 @@ impl WorldConfig {
             virtual_time_max: Duration::from_secs(24 * 3600),
             event_count_max: 1_000_000_000,
             is_strict: false,
+            events_per_instant_max: 100_000,
             record: false,
         }
     }

@@ -21,6 +21,8 @@ pub enum FailureKind {
     TimeLimit,
     /// The number of events ran out.
     EventLimit,
+    /// Everybody is busy, and the clock stands still.
+    Livelock,
     /// The shard itself failed.
     Shard,
     /// A program asked libc for a time or for entropy, and [`WorldConfig::is_strict`](crate::WorldConfig::is_strict).
@@ -37,6 +39,7 @@ impl fmt::Display for FailureKind {
             Self::Cancelled => "a foreground task was cancelled",
             Self::TimeLimit => "the virtual time ran out",
             Self::EventLimit => "the number of events ran out: the run goes round in circles",
+            Self::Livelock => "livelock: much happens at one instant, and the clock stands still",
             Self::Shard => "a shard failed",
             Self::Bypass => "something went past the driver",
             Self::Promise => "a promise is broken",
@@ -125,6 +128,8 @@ pub struct Report {
     pub seed: u64,
     /// Events and turns.
     pub event_count: u64,
+    /// Events and turns at the instant that had most of them.
+    pub busiest_instant: u64,
     /// The hash of everything that happened.
     pub trace_hash: u64,
     /// Hosts that a signal killed, for they had not subscribed to signals; their foreground tasks count as ended.

@@ -164,7 +164,23 @@ impl Host {
             "{} has crashed, or was killed: it is restarted before a program starts on it",
             self.name
         );
-        self.shard().spawn(future)
+        let shard = self.shard();
+        let _charged = self.seat.charged();
+        shard.spawn(future)
+    }
+
+    /// How many bytes are alive of what this shard has allocated: its tasks in their polls, its executor, and what the room
+    /// keeps for them, such as bytes that they sent and that are under way. It counts for who allocated it, whoever frees it. What a
+    /// scenario makes outside of tasks, and moves into one, is not counted.
+    ///
+    /// # Panics
+    /// Where the program does not use the allocator that counts: a test names
+    /// [`CountingAllocator`](mainspring_sim_allocator::CountingAllocator) as its `#[global_allocator]`.
+    #[must_use]
+    pub fn bytes_live(&self) -> usize {
+        self.seat
+            .bytes_live()
+            .expect("a test that asks for bytes has a CountingAllocator as its #[global_allocator]")
     }
 
     /// Puts a file into the host's file tree, with the folders that it lies in, in place of one at the same path. Files

@@ -36,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+mod busy;
 pub mod bypass;
 mod calls;
 mod choice;
@@ -49,11 +50,15 @@ mod driver;
 mod event;
 mod everywhere;
 mod failure;
+mod fairness;
 mod files;
 pub mod harness;
 mod host;
 mod inode;
 mod jobs;
+mod latencies;
+mod measures;
+mod memory;
 mod minimise;
 mod net;
 mod observer;
@@ -63,6 +68,7 @@ mod power;
 mod priorities;
 mod process;
 mod program;
+mod ready_waits;
 mod recording;
 mod room;
 mod schedule;
@@ -85,7 +91,10 @@ pub use coverage::{Coverage, Fault, Passes};
 pub use driver::SimDriver;
 pub use everywhere::{Everywhere, SweepFailure, Swept};
 pub use failure::{Failure, FailureKind, Report};
+pub use fairness::{Fairness, LineWait, ReadyWait};
 pub use host::Host;
+pub use latencies::{Latencies, Window};
+pub use memory::MemoryGrowth;
 pub use minimise::{Minimised, minimise};
 pub use orders::Orders;
 pub use program::SimProcess;

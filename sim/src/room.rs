@@ -15,6 +15,7 @@ use mainspring_executor::driver::{Instant, Token};
 use mainspring_executor::token_table::TokenTable;
 use slab::Slab;
 
+use crate::busy::Busy;
 use crate::bypass::Bypasses;
 use crate::calls::Calls;
 use crate::choice::{Choices, Label, Span};
@@ -31,6 +32,7 @@ use crate::observer::{Broken, FaultPoints};
 use crate::power::{Condition, Debris, LifeNumber};
 use crate::process::{Process, ProcessId};
 use crate::program::Programs;
+use crate::ready_waits::ReadyWaits;
 use crate::signals::HeldSignals;
 use crate::source::Source;
 use crate::spend::Spent;
@@ -85,6 +87,8 @@ pub(crate) struct Room {
     pub(crate) bypasses: Bypasses,
     /// All that were ever started.
     pub(crate) processes: Vec<Process>,
+    /// Who is polled, where an instant does not seem to end.
+    pub(crate) busy: Option<Busy>,
     machines: Vec<Machine>,
     shards: Vec<ShardState>,
     /// Each is taken once: hosts with one name would draw the same.
@@ -131,6 +135,7 @@ pub(crate) struct ShardState {
     pub(crate) subscribers: Vec<Token>,
     /// What its polls take.
     pub(crate) spent: Spent,
+    pub(crate) ready_waits: ReadyWaits,
     /// It had a turn, in this life.
     pub(crate) has_run: bool,
     pub(crate) life: LifeNumber,
@@ -187,6 +192,7 @@ impl Room {
             calls: None,
             bypasses: Bypasses::default(),
             processes: Vec::new(),
+            busy: None,
             machines: Vec::new(),
             shards: Vec::new(),
             names: BTreeSet::new(),
@@ -258,6 +264,7 @@ impl Room {
             jobs_open: 0,
             subscribers: Vec::new(),
             spent: Spent::default(),
+            ready_waits: ReadyWaits::default(),
             has_run: false,
             life: 0,
             cut: 0,
@@ -468,6 +475,7 @@ impl Room {
     /// Moves the clock.
     pub(crate) fn advance_to(&mut self, instant: Instant) {
         assert!(instant >= self.now, "time never goes back");
+        self.busy = self.busy.take().filter(|_| instant == self.now);
         self.now = instant;
         self.choices.advance_to(instant);
     }

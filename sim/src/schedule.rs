@@ -9,6 +9,7 @@ use crate::choice::Label;
 use crate::config::Order;
 use crate::event::ShardId;
 use crate::priorities::Priorities;
+use crate::ready_waits::{Arrivals, Pick};
 use crate::room::Room;
 use crate::trace::Kind;
 
@@ -17,6 +18,7 @@ pub(crate) struct SimSchedule {
     room: Rc<RefCell<Room>>,
     shard: ShardId,
     order: Picks,
+    arrivals: Arrivals,
 }
 
 /// How it picks.
@@ -41,7 +43,7 @@ impl SimSchedule {
                 }
             }
         };
-        Self { room: Rc::clone(room), shard, order }
+        Self { room: Rc::clone(room), shard, order, arrivals: Arrivals::default() }
     }
 }
 
@@ -57,7 +59,15 @@ impl Schedule for SimSchedule {
                 room.choices.task(self.shard, ready.len(), highest)
             }
         };
-        room.note(self.shard, Kind::Poll, ready.id(position).0, 0);
+        let (task, origin) = (ready.id(position), ready.origin(position));
+        room.note(self.shard, Kind::Poll, task.0, 0);
+        let polls = self.arrivals.pick(ready.len(), position);
+        let (now, since) = (room.clock(self.shard), ready.since(position));
+        let time = now.max(since) - since;
+        room.shard_mut(self.shard).ready_waits.note(Pick { task, origin, polls, time });
+        if let Some(busy) = &mut room.busy {
+            busy.note(self.shard, task, origin);
+        }
         position
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use mainspring_executor::Shard;
 use mainspring_executor::driver::Driver;
+use mainspring_sim_allocator::{Entered, Owner};
 
 use crate::driver::{SimDriver, Unparked};
 use crate::event::ShardId;
@@ -26,6 +27,8 @@ pub(crate) struct Seat {
     room: Rc<RefCell<Room>>,
     unparked: Arc<Unparked>,
     wrap: Box<Wrap>,
+    /// Of what its programs allocate.
+    owner: Owner,
     /// The last is the one that is lived; those before it are still to be buried.
     lives: RefCell<VecDeque<Life>>,
 }
@@ -49,7 +52,8 @@ impl Seat {
         wrap: Box<Wrap>,
     ) -> Self {
         let (room, unparked) = (Rc::clone(room), Arc::clone(unparked));
-        let seat = Self { id, room, unparked, wrap, lives: RefCell::default() };
+        let seat =
+            Self { id, room, unparked, wrap, owner: Owner::new(), lives: RefCell::default() };
         seat.begin_life();
         seat
     }
@@ -58,8 +62,20 @@ impl Seat {
     pub(crate) fn begin_life(&self) {
         let number = self.room.borrow().shard(self.id).life;
         let driver = Rc::new(SimDriver::new(&self.room, self.id, &self.unparked));
+        let charged = self.charged();
         let shard = Shard::new((self.wrap)(Rc::clone(&driver) as Rc<_>));
+        drop(charged);
         self.lives.borrow_mut().push_back(Life { number, driver, shard });
+    }
+
+    /// What is allocated while the guard lives is this shard's.
+    pub(crate) fn charged(&self) -> Entered {
+        self.owner.entered()
+    }
+
+    /// How many bytes of what was allocated so are alive. `None` where nobody counts.
+    pub(crate) fn bytes_live(&self) -> Option<usize> {
+        self.owner.bytes_live()
     }
 
     /// The executor of the life that is lived, or was last.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use mainspring_executor::driver::{Driver, Instant};
 use mainspring_executor::{JoinError, Turn};
 
+use crate::busy::{Busy, Instants};
 use crate::bypass::{Bypasses, Here};
 use crate::calls::{Call, Calls, Error};
 use crate::choice::{Label, Span};
@@ -28,6 +29,7 @@ use crate::event::{Event, ShardId};
 use crate::failure::{Alive, Failure, FailureKind, Report};
 use crate::host::{Foreground, Host};
 use crate::jobs::{DueCall, DueSpawn};
+use crate::memory::Memory;
 use crate::net::{Line, Link};
 use crate::power::LifeNumber;
 use crate::process::{Ending, Starting};
@@ -50,9 +52,9 @@ type Hook = Box<dyn FnOnce(&World)>;
 ///
 /// Dropping it drops the tasks of all hosts.
 pub struct World {
-    room: Rc<RefCell<Room>>,
+    pub(crate) room: Rc<RefCell<Room>>,
     /// One for each shard.
-    hosts: RefCell<Vec<Host>>,
+    pub(crate) hosts: RefCell<Vec<Host>>,
     foreground: Rc<RefCell<Foreground>>,
     unparked: Arc<Unparked>,
     victims: Victims,
@@ -63,6 +65,8 @@ pub struct World {
     /// Who wants to know in the end what happened.
     seen: Option<Rc<RefCell<Seen>>>,
     run_coverage: Option<Rc<RefCell<Coverage>>>,
+    instants: RefCell<Instants>,
+    pub(crate) memory: RefCell<Memory>,
 }
 
 impl World {
@@ -90,6 +94,8 @@ impl World {
             hooks: RefCell::default(),
             event_count: core::cell::Cell::new(0),
             run_coverage: None,
+            instants: RefCell::default(),
+            memory: RefCell::default(),
         }
     }
 
@@ -359,7 +365,7 @@ impl World {
         self.room.borrow().bypasses.clone()
     }
 
-    fn host_of(&self, id: ShardId) -> Host {
+    pub(crate) fn host_of(&self, id: ShardId) -> Host {
         self.hosts.borrow()[id.index()].clone()
     }
 
@@ -404,10 +410,13 @@ impl World {
     /// Gives a shard its turn.
     fn turn(&self, id: ShardId) -> Result<(), Failure> {
         self.count_event()?;
-        let shard = self.hosts.borrow()[id.index()].seat.shard();
-        let started = self.now();
+        let seat = Rc::clone(&self.hosts.borrow()[id.index()].seat);
+        let (shard, started) = (seat.shard(), self.now());
+        let charged = seat.charged();
         let turn = || during_turn(&self.room, id, || shard.turn(Turn::Poll));
-        if let Err(error) = self.here.run(id, turn) {
+        let turned = self.here.run(id, turn);
+        drop(charged);
+        if let Err(error) = turned {
             return Err(self.failure(FailureKind::Shard, format!("{error}\n")));
         }
         self.check_promises()?;
@@ -499,7 +508,11 @@ impl World {
 
     /// Runs a closure that a program offloaded: outside of all shards, as on a thread of its own.
     fn run_call(&self, due: DueCall) {
-        let Some((handle, over)) = self.here.run(due.shard(), || due.run()) else { return };
+        let seat = self.host_of(due.shard()).seat;
+        let charged = seat.charged();
+        let ran = self.here.run(due.shard(), || due.run());
+        drop(charged);
+        let Some((handle, over)) = ran else { return };
         let left = self.room.borrow_mut().job_ended(handle, over);
         drop(left);
     }
@@ -531,8 +544,20 @@ impl World {
         if let Some(recording) = &self.recording {
             recording.count_event();
         }
-        if count > self.room.borrow().config.event_count_max {
+        let (now, count_max, per_instant_max) = {
+            let room = self.room.borrow();
+            (room.now, room.config.event_count_max, room.config.events_per_instant_max)
+        };
+        if count > count_max {
             return Err(self.stuck(FailureKind::EventLimit));
+        }
+        let of_instant = self.instants.borrow_mut().count(now);
+        if of_instant > per_instant_max {
+            return Err(self.stuck(FailureKind::Livelock));
+        }
+        if of_instant == per_instant_max / 2 {
+            // From here on it is worth to know who.
+            self.room.borrow_mut().busy = Some(Busy::default());
         }
         Ok(())
     }
@@ -549,6 +574,7 @@ impl World {
             at: room.now,
             seed: room.choices.seed(),
             event_count: self.event_count.get(),
+            busiest_instant: self.instants.borrow().count_max,
             trace_hash: room.trace.hash(),
             killed: killed.map(|host| host.name().to_owned()).collect(),
         }
@@ -565,7 +591,8 @@ impl World {
         for host in &*self.hosts.borrow() {
             alive.add_shard(host.name(), &host.seat.shard().dump(), kind);
         }
-        self.failure(kind, paused + &alive.text())
+        let busiest = if kind == FailureKind::Livelock { self.busiest() } else { String::new() };
+        self.failure(kind, paused + &busiest + &alive.text())
     }
 
     fn failure(&self, kind: FailureKind, mut details: String) -> Failure {

@@ -232,7 +232,7 @@ fn a_futurelock_of_a_task_that_lives_is_a_leak() {
     });
     world.run().expect("the foreground ends");
     let leaks = world.leaks();
-    let told = leaks.iter().find(|line| line.contains("futurelock"));
+    let told = leaks.iter().find(|line| line.contains(": futurelock: "));
     let told = told.unwrap_or_else(|| panic!("{leaks:?}"));
     let start = "server: futurelock: a future of task 0 that the task no longer polls was given a lock 60.0 s ago";
     assert!(told.starts_with(start), "{told}");

@@ -1,0 +1,147 @@
+//! Bytes per host: what a service keeps is its own, and a leak shows as growth from phase to phase.
+
+use core::cell::RefCell;
+use core::time::Duration;
+use std::rc::Rc;
+
+use mainspring_executor::driver::ListenOptions;
+use mainspring_executor::net::{TcpListener, TcpStream};
+use mainspring_executor::time::sleep;
+use mainspring_executor::{offload, spawn};
+use mainspring_sim::{Host, World, WorldConfig};
+use mainspring_sim_allocator::CountingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// A request and what was read of it, each of which may know the other.
+#[derive(Default)]
+struct Session {
+    body: Vec<u8>,
+    peer: RefCell<Option<Rc<Session>>>,
+}
+
+/// Answers each connection, and makes two sessions for it. The bug: `is_leaky` ones know each other, and are never dropped.
+async fn serve(is_leaky: bool) {
+    let any = ([0, 0, 0, 0], 80).into();
+    let listener = TcpListener::bind(any, ListenOptions::default()).expect("a free port");
+    loop {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        drop(spawn(async move {
+            let mut byte = [0];
+            while stream.read(&mut byte).await.is_ok_and(|count| count > 0) {
+                let front = Rc::new(Session { body: vec![byte[0]; 1000], ..Session::default() });
+                let back = Rc::new(Session::default());
+                back.peer.replace(Some(Rc::clone(&front)));
+                if is_leaky {
+                    front.peer.replace(Some(back));
+                }
+                if stream.write_all(&front.body[..1]).await.is_err() {
+                    break;
+                }
+            }
+        }));
+    }
+}
+
+/// A phase: ten clients with ten requests each, one after the other.
+fn phase(world: &World, server: &Host, client: &Host) {
+    for _ in 0..10 {
+        let address = server.address(80);
+        client.run(async move {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            for _ in 0..10 {
+                stream.write_all(b"x").await.expect("it reads");
+                assert_eq!(stream.read(&mut [0]).await.expect("it answers"), 1);
+            }
+        });
+    }
+    world.run().expect("it ends well");
+    world.note_memory();
+}
+
+fn service(is_leaky: bool, config: WorldConfig) -> (World, Host) {
+    let world = World::new(1, config);
+    let (server, client) = (world.host("server"), world.host("client"));
+    drop(server.spawn(serve(is_leaky)));
+    for _ in 0..6 {
+        phase(&world, &server, &client);
+    }
+    (world, server)
+}
+
+#[test]
+fn a_leak_grows_from_phase_to_phase() {
+    for config in [WorldConfig::calm(), WorldConfig::rough()] {
+        let (world, _server) = service(true, config);
+        let growth = world.memory_growth();
+        let names: Vec<&str> = growth.iter().map(|growth| &*growth.host).collect();
+        assert_eq!(names, ["server"], "{growth:?}");
+        // A hundred requests a phase, each with a body and two sessions.
+        assert!((100_000..130_000).contains(&growth[0].least), "{}", growth[0]);
+        assert_eq!(growth[0].bytes.len(), 6);
+        assert!(growth[0].to_string().starts_with("server: at least 1"), "{}", growth[0]);
+    }
+}
+
+#[test]
+fn the_same_service_without_the_leak_stays_as_it_is() {
+    for config in [WorldConfig::calm(), WorldConfig::rough()] {
+        let (world, server) = service(false, config);
+        assert_eq!(world.memory_growth(), []);
+        assert!(server.bytes_live() < 100_000, "{}", server.bytes_live());
+    }
+}
+
+#[test]
+fn bytes_are_those_of_the_host_that_allocated_them() {
+    let world = World::new(1, WorldConfig::calm());
+    let (rich, poor) = (world.host("rich"), world.host("poor"));
+    let before = (rich.bytes_live(), poor.bytes_live());
+    let kept: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
+    let (keeps, frees) = (Rc::clone(&kept), Rc::clone(&kept));
+    rich.run(async move {
+        let lot = vec![1; 1 << 20];
+        // On the one thread that there is, for the host that asked.
+        let more = offload::blocking(|| vec![2_u8; 1 << 20]).await.expect("it does not panic");
+        keeps.borrow_mut().extend([lot, more]);
+    });
+    world.run().expect("it ends well");
+    let of_rich = rich.bytes_live() - before.0;
+    assert!((2 << 20..(2 << 20) + 50_000).contains(&of_rich), "{of_rich}");
+    assert!(poor.bytes_live() - before.1 < 50_000);
+    // Freed by another, it is no longer the first one's, nor less of the other's.
+    poor.run(async move { frees.borrow_mut().clear() });
+    world.run().expect("it ends well");
+    assert!(rich.bytes_live() - before.0 < 50_000, "{}", rich.bytes_live());
+    assert!((before.1..before.1 + 50_000).contains(&poor.bytes_live()));
+}
+
+#[test]
+fn a_crash_frees_what_the_program_had() {
+    let world = World::new(1, WorldConfig::calm());
+    let host = world.host("server");
+    drop(host.spawn(async {
+        let kept = vec![1_u8; 1 << 20];
+        sleep(Duration::from_secs(1000)).await;
+        drop(kept);
+    }));
+    let crashes = host.clone();
+    host.run(async { sleep(Duration::from_secs(2)).await });
+    world.at(mainspring_executor::driver::Instant::START + Duration::from_secs(1), move |_| {
+        assert!(crashes.bytes_live() > 1 << 20);
+        crashes.crash();
+    });
+    world.run().expect("it ends well");
+    assert!(host.bytes_live() < 100_000, "{}", host.bytes_live());
+}
+
+#[test]
+#[should_panic(expected = "memory was noted 3 times, and growth shows in 4")]
+fn three_notes_show_nothing() {
+    let world = World::new(1, WorldConfig::calm());
+    world.note_memory();
+    world.note_memory();
+    world.note_memory();
+    let _ = world.memory_growth();
+}
