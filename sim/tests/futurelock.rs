@@ -256,3 +256,22 @@ fn a_future_that_is_polled_again_is_no_futurelock() {
     world.run().expect("it ends well");
     assert!(world.leaks().is_empty(), "{:?}", world.leaks());
 }
+
+#[test]
+fn what_nobody_waits_for_is_no_futurelock() {
+    let world = World::new(1, WorldConfig::calm());
+    let host = world.host("server");
+    drop(host.spawn(async {
+        let lock = Rc::default();
+        hold(&lock);
+        yield_now().await;
+        let mut first = pin!(work(&lock));
+        let _ = timeout(Duration::from_secs(1), first.as_mut()).await;
+        sleep_until(second(100)).await;
+    }));
+    host.run(async { sleep_until(second(65)).await });
+    world.run().expect("the foreground ends");
+    let leaks = world.leaks();
+    assert!(!leaks.is_empty(), "the task is left");
+    assert!(!leaks.iter().any(|line| line.contains(": futurelock: ")), "{leaks:?}");
+}

@@ -153,7 +153,9 @@ fn who_is_still_in_line_counts_where_somebody_holds_it() {
             sleep(millis(100_000)).await;
         }));
         drop(spawn_named("needy", async move { drop(needy.lock().await) }));
-        let (_sender, mut receiver) = mpsc::channel::<()>(1);
+        let (sender, mut receiver) = mpsc::channel::<()>(1);
+        // It lives on, and says nothing.
+        drop(spawn_named("sender", async move { sender.closed().await }));
         drop(spawn_named("receiver", async move { while receiver.recv().await.is_some() {} }));
         sleep(millis(5000)).await;
     });
