@@ -124,10 +124,11 @@ fn the_protocol_core_is_sans_io() {
     ban(&["server/src/http1"], &[], &words);
 }
 
-/// Invariant 4: the simulator never looks at HTTP.
+/// Invariant 4: the simulator never looks at HTTP, and what stands in for an HTTP server shares no code with ours.
 #[test]
 fn the_simulator_knows_no_http() {
     ban(&["sim/src"], &[], &["http", "HTTP"]);
+    ban(&["sim/stand-ins/src"], &[], &["mainspring::"]);
 }
 
 /// The arrows between the crates, as docs/ARCHITECTURE.md draws them.
@@ -139,6 +140,7 @@ fn crates_depend_in_one_direction() {
         "mainspring-sim",
         "mainspring-sim-allocator",
         "mainspring-sim-guard",
+        "mainspring-stand-ins",
         "mainspring-tests",
     ];
     let check = |package: &str, expected: &[&str]| {
@@ -154,6 +156,7 @@ fn crates_depend_in_one_direction() {
     check("sim", &["mainspring-executor", "mainspring-sim-allocator"]);
     check("sim/allocator", &[]);
     check("sim/guard", &["mainspring-sim"]);
+    check("sim/stand-ins", &["mainspring-executor", "mainspring-sim"]);
     check("tests", &["mainspring", "mainspring-executor", "mainspring-sim"]);
     check("tests/zoo", &["mainspring", "mainspring-executor", "mainspring-sim"]);
 }

@@ -1,7 +1,6 @@
-//! What programs of other people need around them: a way to serve, and a stand-in for the PostgreSQL server, for
-//! programs in the simulated room. The programs themselves are in `tests/tests/compat/`.
+//! What programs of other people need around them: a way to serve. The programs themselves are in `tests/tests/compat/`, the
+//! servers that they talk to in `sim/stand-ins`.
 
 mod accept;
-pub mod postgres;
 
 pub use accept::accept_each;

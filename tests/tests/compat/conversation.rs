@@ -7,10 +7,10 @@ use core::time::Duration;
 use futures::FutureExt;
 use mainspring_executor::net::TcpStream;
 use mainspring_executor::time::sleep;
-use mainspring_tests::compat::postgres;
+use mainspring_stand_ins::Postgres;
 
 use super::cluster::Cluster;
-use super::worlds::{in_rooms, on_system};
+use super::worlds::{in_rooms, on_system, stand_in};
 
 /// A message of a client.
 enum Say {
@@ -37,6 +37,13 @@ const TABLE: &[(&[Say], &str)] = &[
     (&[Query("SELECT 1 / 0")], "E(22012) Z"),
     (&[Query("SELECT 2147483647 + 1")], "E(22003) Z"),
     (&[Query("SELEC 1")], "E(42601) Z"),
+    (&[Query(" ; ")], "I Z"),
+    (&[Query("SET statement_timeout = 0")], "C Z"),
+    // A transaction that has failed does nothing more, and its commit is a rollback.
+    (&[Query("BEGIN"), Query("SELECT 1 / 0"), Query("SELECT 7")], "C Z E(22012) Z E(25P02) Z"),
+    (&[Query("COMMIT"), Query("SELECT 7")], "C Z T D(7) C Z"),
+    (&[Parse("", "BEGIN"), Bind("", &[]), DescribePortal, Execute, Sync], "1 2 n C Z"),
+    (&[Query("ROLLBACK")], "C Z"),
     (&[Query("SELECT $1::INT4")], "E(42P02) Z"),
     (
         &[
@@ -218,7 +225,7 @@ fn the_real_server_answers_as_the_table_says() {
 #[test]
 fn the_stand_in_answers_as_the_table_says() {
     in_rooms(
-        |listener, stop| postgres::serve(listener, stop).boxed_local(),
+        |listener, stop| stand_in(Postgres::new(), listener, stop).boxed_local(),
         |address| conversation(address).boxed_local(),
     );
 }

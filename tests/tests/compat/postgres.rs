@@ -12,13 +12,13 @@ use mainspring_executor::compat::TokioIo;
 use mainspring_executor::net::TcpStream;
 use mainspring_executor::time::{now, timeout};
 use mainspring_executor::{JoinHandle, spawn};
-use mainspring_tests::compat::postgres;
+use mainspring_stand_ins::Postgres;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 
 use super::cluster::Cluster;
-use super::worlds::{in_rooms, on_system};
+use super::worlds::{in_rooms, on_system, stand_in};
 
 /// How long the slow query is waited for.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -111,7 +111,7 @@ fn tokio_postgres_talks_to_a_real_server() {
 #[test]
 fn tokio_postgres_talks_to_the_stand_in() {
     in_rooms(
-        |listener, stop| postgres::serve(listener, stop).boxed_local(),
+        |listener, stop| stand_in(Postgres::new(), listener, stop).boxed_local(),
         |address| session(address).boxed_local(),
     );
 }

@@ -16,6 +16,7 @@ use mainspring_executor::time::timeout;
 use mainspring_executor::{CancelToken, Scope, Shard};
 use mainspring_sim::bypass::{Bypasses, alone};
 use mainspring_sim::{World, WorldConfig};
+use mainspring_stand_ins::{Protocol, StandIn};
 use mainspring_tests::compat::accept_each;
 
 /// Seeds of the rough room; each is run twice.
@@ -135,4 +136,12 @@ pub(crate) async fn serve_each<F: Future<Output = ()> + 'static>(
 ) {
     let left = accept_each(listener, stop, serve).await;
     left.join().await.expect("no connection's task panics");
+}
+
+/// Serves what a stand-in speaks, until the token is cancelled.
+pub(crate) async fn stand_in<P: Protocol>(protocol: P, listener: TcpListener, stop: CancelToken) {
+    let (stand_in, serving) = StandIn::serve_on(protocol, listener);
+    // It does not end by itself.
+    let _stopped = stop.run_until_cancelled(serving).await;
+    drop(stand_in);
 }

@@ -2,57 +2,38 @@
 
 use std::io::{self, ErrorKind};
 
-use mainspring_executor::net::TcpStream;
+use super::Postgres;
+use crate::call::Call;
 
 /// The longest message that is taken, in bytes; what asks for more is refused.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// A connection that speaks in messages. What is put waits for [`Wire::flush`].
+/// A connection that speaks in messages. What is put waits to be sent.
 pub(super) struct Wire {
-    stream: TcpStream,
+    pub(super) call: Call<Postgres>,
     output: Vec<u8>,
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, output: Vec::new() }
+    pub(super) fn new(call: Call<Postgres>) -> Self {
+        Self { call, output: Vec::new() }
     }
 
     /// The next message with its type; `None` where the client has ended.
     pub(super) async fn message(&mut self) -> io::Result<Option<(u8, Vec<u8>)>> {
-        let Some(kind) = self.take(1).await? else { return Ok(None) };
+        let Some(kind) = self.call.take(1).await? else { return Ok(None) };
         let body = self.untyped().await?.ok_or(ErrorKind::UnexpectedEof)?;
         Ok(Some((kind[0], body)))
     }
 
     /// A message without a type: the first of each connection.
     pub(super) async fn untyped(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let Some(length) = self.take(4).await? else { return Ok(None) };
+        let Some(length) = self.call.take(4).await? else { return Ok(None) };
         let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
         if !(4..=MESSAGE_BYTES_MAX).contains(&length) {
             return Err(ErrorKind::InvalidData.into());
         }
-        self.take(length - 4).await
-    }
-
-    /// So many bytes; `None` where the client ended before the first of them.
-    async fn take(&mut self, count: usize) -> io::Result<Option<Vec<u8>>> {
-        while self.stream.buffered().len() < count {
-            if self.stream.fill().await? == 0 {
-                return match self.stream.buffered() {
-                    [] => Ok(None),
-                    _ => Err(ErrorKind::UnexpectedEof.into()),
-                };
-            }
-        }
-        let bytes = self.stream.buffered()[..count].to_vec();
-        self.stream.consume(count);
-        Ok(Some(bytes))
-    }
-
-    /// Puts one byte outside of any message: the answer to a client that asks for TLS.
-    pub(super) fn put_byte(&mut self, byte: u8) {
-        self.output.push(byte);
+        self.call.take(length - 4).await
     }
 
     /// Puts a message.
@@ -66,11 +47,27 @@ impl Wire {
         self.output[start..start + 4].copy_from_slice(&length.to_be_bytes());
     }
 
-    /// Sends what was put.
-    pub(super) async fn flush(&mut self) -> io::Result<()> {
-        self.stream.write_all(&self.output).await?;
-        self.output.clear();
-        Ok(())
+    /// Sends what was put, as an answer.
+    pub(super) async fn answer(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let output = core::mem::take(&mut self.output);
+        self.call.answer(&output).await
+    }
+
+    /// Sends what was put, which is no answer.
+    pub(super) async fn send(&mut self) -> io::Result<()> {
+        let output = core::mem::take(&mut self.output);
+        self.call.send(&output).await
+    }
+
+    /// Sends what was put, and then nothing more; gives an error to leave with.
+    pub(super) async fn stall(&mut self) -> io::Error {
+        match self.answer().await {
+            Ok(()) => self.call.stall().await,
+            Err(error) => error,
+        }
     }
 }
 
