@@ -7,6 +7,8 @@
 //!
 //! This binary has the guard, where there is one: `guarded` holds what these crates ask past their drivers, and what comes
 //! of it.
+//! program is run in each world. The servers of PostgreSQL and Redis are real ones on the operating system (`cluster`,
+//! `redis_server`) and stand-ins in the room: what a client sees is the same.
 
 mod adapters;
 mod cluster;
@@ -16,6 +18,10 @@ mod http1;
 mod http2;
 mod pattern;
 mod postgres;
+mod redis;
+mod redis_server;
+#[path = "../../../sim/stand-ins/tests/it/resp.rs"]
+mod resp;
 mod threads;
 mod timer;
 mod tls;
