@@ -7,6 +7,8 @@
 //!                      nothing to come: the run is over, or it is a deadlock
 //! ```
 
+mod verdict;
+
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -26,7 +28,7 @@ use crate::config::WorldConfig;
 use crate::coverage::{Coverage, Fault};
 use crate::driver::Unparked;
 use crate::event::{Event, ShardId};
-use crate::failure::{Alive, Failure, FailureKind, Report};
+use crate::failure::{Failure, FailureKind, Report};
 use crate::host::{Foreground, Host};
 use crate::jobs::{DueCall, DueSpawn};
 use crate::memory::Memory;
@@ -41,9 +43,6 @@ use crate::seen::Seen;
 use crate::source::Source;
 use crate::spend::during_turn;
 use crate::victim::Victims;
-
-/// So many events before a failure are told with it, where they are recorded.
-const LAST_EVENTS: usize = 100;
 
 /// A step of a scenario.
 type Hook = Box<dyn FnOnce(&World)>;
@@ -427,21 +426,6 @@ impl World {
         if self.now() > started { self.happen() } else { Ok(()) }
     }
 
-    /// Where a program must not go past its driver, the first call that did.
-    fn check_bypasses(&self) -> Result<(), Failure> {
-        let room = self.room.borrow();
-        let call = room.bypasses.kept.first().filter(|_| room.config.is_strict);
-        let Some(details) = call.map(|call| format!("{call}\n")) else { return Ok(()) };
-        drop(room);
-        Err(self.failure(FailureKind::Bypass, details))
-    }
-
-    /// Whether the programs have kept their promises so far.
-    fn check_promises(&self) -> Result<(), Failure> {
-        let broken = self.room.borrow_mut().take_broken();
-        broken.map_or(Ok(()), |details| Err(self.failure(FailureKind::Promise, details)))
-    }
-
     /// Looks at the foreground tasks that have ended.
     fn harvest(&self) -> Result<(), Failure> {
         loop {
@@ -560,56 +544,6 @@ impl World {
             self.room.borrow_mut().busy = Some(Busy::default());
         }
         Ok(())
-    }
-
-    fn report(&self) -> Report {
-        let room = self.room.borrow();
-        let hosts = self.hosts.borrow();
-        let is_killed = |host: &&Host| {
-            room.machine(host.id).condition.is_killed()
-                && room.first_shard(host.id) == host.shard_id
-        };
-        let killed = hosts.iter().filter(is_killed);
-        Report {
-            at: room.now,
-            seed: room.choices.seed(),
-            event_count: self.event_count.get(),
-            busiest_instant: self.instants.borrow().count_max,
-            trace_hash: room.trace.hash(),
-            killed: killed.map(|host| host.name().to_owned()).collect(),
-        }
-    }
-
-    /// A failure that is explained by what is alive, and who waits for whom.
-    fn stuck(&self, kind: FailureKind) -> Failure {
-        let mut alive = Alive::default();
-        for (shard, task) in self.foreground.borrow().list() {
-            alive.add_foreground(self.host_of(shard).name(), task);
-        }
-        let paused = self.room.borrow().paused();
-        let paused: String = paused.iter().map(|name| format!("{name} is paused\n")).collect();
-        for host in &*self.hosts.borrow() {
-            alive.add_shard(host.name(), &host.seat.shard().dump(), kind);
-        }
-        let busiest = if kind == FailureKind::Livelock { self.busiest() } else { String::new() };
-        self.failure(kind, paused + &busiest + &alive.text())
-    }
-
-    fn failure(&self, kind: FailureKind, mut details: String) -> Failure {
-        let room = self.room.borrow();
-        let last = room.trace_lines(LAST_EVENTS);
-        if !last.is_empty() {
-            details.push_str("what happened last:\n");
-            details.extend(last.iter().map(|line| format!("  {line}\n")));
-        }
-        Failure {
-            kind,
-            at: room.now,
-            seed: room.choices.seed(),
-            event_count: self.event_count.get(),
-            trace_hash: room.trace.hash(),
-            details,
-        }
     }
 }
 

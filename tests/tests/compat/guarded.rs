@@ -20,11 +20,11 @@ use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_sim::bypass::{Bypass, alone};
 use mainspring_sim::{World, WorldConfig};
-use mainspring_tests::compat::postgres as stand_in;
+use mainspring_stand_ins::Postgres;
 use mainspring_tests::scenarios::ALL;
 use rcgen::KeyPair;
 
-use super::worlds::{Client, Server, simulate};
+use super::worlds::{Client, Server, simulate, stand_in};
 use super::{http1, http2, postgres, tls};
 
 /// What was asked for, and the crate that did.
@@ -60,7 +60,7 @@ fn h2_asks_for_the_keys_of_its_maps() {
 #[test]
 fn tokio_postgres_asks_for_the_keys_of_its_maps() {
     let asked = asked(
-        |listener, stop| stand_in::serve(listener, stop).boxed_local(),
+        |listener, stop| stand_in(Postgres::new(), listener, stop).boxed_local(),
         |address| postgres::session(address).boxed_local(),
     );
     assert_eq!(asked, ["tokio-postgres: 16 bytes of entropy"]);

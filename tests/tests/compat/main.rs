@@ -2,13 +2,11 @@
 //! operating system, by both of its pollers, and in the simulated machine room, calm and rough.
 //!
 //! `adapters` holds what every stream adapter promises; `timer` and `threads` what the others do; `worlds` is how a
-//! program is run in each world. The PostgreSQL server is a real one on the operating system (`cluster`) and the
-//! stand-in of `mainspring_tests::compat` in the room.
+//! program is run in each world. The servers of PostgreSQL and Redis are real ones on the operating system (`cluster`,
+//! `redis_server`) and stand-ins in the room: what a client sees is the same.
 //!
 //! This binary has the guard, where there is one: `guarded` holds what these crates ask past their drivers, and what comes
 //! of it.
-//! program is run in each world. The servers of PostgreSQL and Redis are real ones on the operating system (`cluster`,
-//! `redis_server`) and stand-ins in the room: what a client sees is the same.
 
 mod adapters;
 mod cluster;
