@@ -17,7 +17,7 @@ pub struct Row {
     /// Of each search that found it: seeds up to the first failure, and seconds.
     found: Vec<(u64, f64)>,
     search_count: u64,
-    /// The first failure, made small; else why it was not.
+    /// The failure of median size, made small; else why it was not.
     story: Result<Story, String>,
 }
 
@@ -30,24 +30,26 @@ pub enum Silence {
     Broken(String),
 }
 
-/// Searches for the bug, from several seeds, `seeds` of them at most each; and makes the first failure small.
+/// Searches for the bug, from several seeds, `seeds` of them at most each; and makes one failure small: of those that were found
+/// the one with the median of events.
 ///
 /// # Panics
 /// When the system has no clock.
 #[must_use]
 pub fn observe(specimen: &'static Specimen, seeds: u64, searches: u64, attempts: u64) -> Row {
     let clock = Rc::new(OsDriver::new().expect("the system has a clock"));
-    let (mut found, mut first) = (Vec::new(), None);
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
     for search in 0..searches {
         let range = search * seeds..(search + 1) * seeds;
         let start = clock.now();
         if let Some(seed) = first_failure(specimen, range.clone()) {
             found.push((seed - range.start + 1, (clock.now() - start).as_secs_f64()));
-            first.get_or_insert(seed);
+            failures.push(seed);
         }
     }
-    let story = match first {
-        Some(seed) => specimen.bug.minimise(seed, attempts),
+    failures.sort_by_cached_key(|seed| specimen.bug.run_recorded(*seed).1.event_count());
+    let story = match failures.get(failures.len() / 2) {
+        Some(seed) => specimen.bug.minimise(*seed, attempts),
         None => Err(format!("not found in {searches} times {seeds} seeds")),
     };
     Row { specimen, found, search_count: searches, story }
