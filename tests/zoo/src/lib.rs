@@ -9,6 +9,8 @@
 mod specimen;
 mod sync;
 mod table;
+mod time;
+mod visitor;
 
 pub use specimen::{Specimen, Twin};
 pub use table::{Row, Silence, header, observe, watch};
@@ -16,7 +18,7 @@ pub use table::{Row, Silence, header, observe, watch};
 /// All specimens.
 #[must_use]
 pub fn all() -> Vec<&'static Specimen> {
-    [sync::ALL].concat()
+    [sync::ALL, time::ALL].concat()
 }
 
 /// The specimen of that name.
