@@ -1,8 +1,10 @@
 //! The network: streams, be they TCP or Unix sockets, and datagrams. Which packet exists, how long it is under way, and what it does
 //! where it arrives. It never looks at the bytes.
 //!
-//! `pipe` is one direction of a connection, `socket` what a shard may do with an end, `listener` how connections come to
-//! be, `pairs` which addresses they have, `keepalive` how one asks for the other, `manners` which small segments and acknowledgements wait, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP. `wire` decides what gets lost and how long the rest is under way, `disorder` what comes late or twice.
+//! `pipe` is one direction of a connection, `side` one of its ends, `socket` what a shard may do with it, `listener` how connections
+//! come to be, `pairs` which addresses they have, `keepalive` how one asks for the other, `manners` which small segments and
+//! acknowledgements wait, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP.
+//! `wire` decides what gets lost and how long the rest is under way, `disorder` what comes late or twice.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
@@ -15,6 +17,7 @@ mod manners;
 mod names;
 mod pairs;
 mod pipe;
+mod side;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -32,6 +35,7 @@ use manners::Manners;
 pub(crate) use names::Names;
 use pairs::Pair;
 use pipe::{Pipe, SEGMENT_BYTES};
+pub(crate) use side::Side;
 pub(crate) use wire::{Line, Link};
 
 use crate::choice::Label;
@@ -44,24 +48,6 @@ use crate::trace::Kind;
 
 /// Most pieces that one flight is split into.
 const PIECES_MAX: u64 = 4;
-
-/// An end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Side {
-    /// The one that called `connect`.
-    Client,
-    /// The one that called `accept`.
-    Server,
-}
-
-impl Side {
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
-    }
-}
 
 /// Whose rules a connection keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
