@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+mod disk;
+mod net;
+mod process;
 mod specimen;
 mod sync;
 mod table;
@@ -18,7 +21,7 @@ pub use table::{Row, Silence, header, observe, watch};
 /// All specimens.
 #[must_use]
 pub fn all() -> Vec<&'static Specimen> {
-    [sync::ALL, time::ALL].concat()
+    [sync::ALL, time::ALL, net::ALL, disk::ALL, process::ALL].concat()
 }
 
 /// The specimen of that name.
