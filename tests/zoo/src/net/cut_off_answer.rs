@@ -52,7 +52,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let world = setup.world(WorldConfig::rough());
     let resolver = world.host("resolver");
     resolver.spawn(resolve());
-    let clients = 1 + world.choose(20);
+    let clients = 1 + world.choose(60);
     for number in 0..clients {
         let host = world.host(&format!("client-{number}"));
         // Most names have few addresses.

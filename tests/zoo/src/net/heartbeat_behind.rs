@@ -58,7 +58,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let dead = Rc::new(Cell::new(false));
     let noted = Rc::clone(&dead);
     monitor.spawn(serve(move |stream| watch(stream, Rc::clone(&noted), twin)));
-    let workers = 1 + world.choose(10);
+    let workers = 1 + world.choose(40);
     for number in 0..workers {
         let host = world.host(&format!("worker-{number}"));
         world.set_bandwidth(&host, &monitor, 2_000, 1 << 20);

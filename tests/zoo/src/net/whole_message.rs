@@ -43,7 +43,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let total = Rc::new(Cell::new(0));
     let counted = Rc::clone(&total);
     collector.spawn(serve(move |stream| collect(stream, Rc::clone(&counted), twin)));
-    let (meters, mut sum) = (1 + world.choose(50), 0);
+    let (meters, mut sum) = (1 + world.choose(100), 0);
     let meter = world.host("meters");
     for _ in 0..meters {
         let reports: Vec<u64> =
