@@ -1247,7 +1247,7 @@ fn a_pause_right_after_a_restart_is_not_lost() {
     for is_resumed_at_once in [false, true] {
         let world = World::new(7, WorldConfig::calm());
         let server = world.host("server");
-        world.host("clock").run(sleep(SECOND * 10));
+        world.host("clock").run(async { sleep(SECOND * 10).await });
         drop(server.spawn(pending::<()>()));
         let victim = server.clone();
         let started = Rc::new(Cell::new(None));

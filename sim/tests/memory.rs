@@ -14,6 +14,9 @@ use mainspring_sim_allocator::CountingAllocator;
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
+/// So long a kernel remembers a connection that it has closed first.
+const TIME_WAIT: Duration = Duration::from_secs(61);
+
 /// A request and what was read of it, each of which may know the other.
 #[derive(Default)]
 struct Session {
@@ -44,11 +47,12 @@ async fn serve(is_leaky: bool) {
     }
 }
 
-/// A phase: ten clients with ten requests each, one after the other.
+/// A phase: ten clients with ten requests each, once the kernels have forgotten the connections of the phase before.
 fn phase(world: &World, server: &Host, client: &Host) {
     for _ in 0..10 {
         let address = server.address(80);
         client.run(async move {
+            sleep(TIME_WAIT).await;
             let mut stream = TcpStream::connect(address).await.expect("it listens");
             for _ in 0..10 {
                 stream.write_all(b"x").await.expect("it reads");

@@ -253,13 +253,16 @@ pub(super) async fn addresses() {
     assert_eq!(client.unwrap().peer_addr(), to);
 }
 
+/// So many connections in a row do not all lose their port to somebody else.
+const CONNECTIONS_MAX: usize = 20;
+
 /// Who closes first keeps the address pair; who closes last keeps nothing.
 pub(super) async fn time_wait() {
     let taken = |port: u16| {
         let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port).into(), ListenOptions::default());
         bound.err().map(|error| error.kind())
     };
-    let (listener, address) = listen();
+    let (listener, _) = listen();
     let (mut client, mut server) = connect(&listener).await;
     let port = client.local_addr().unwrap().port();
     client.shutdown_write().expect("it is connected");
@@ -272,24 +275,39 @@ pub(super) async fn time_wait() {
         let (client, _server) = connect(&listener).await;
         assert_ne!(client.local_addr().unwrap().port(), port, "it waits");
     }
-    // The other way round: the port of the listener waits, which a listener may have all the same.
-    let (mut client, mut server) = connect(&listener).await;
-    let port = client.local_addr().unwrap().port();
-    server.shutdown_write().expect("it is connected");
-    assert_eq!(rest(&mut client).await, (vec![], End::Fin));
-    drop(client);
-    assert_eq!(rest(&mut server).await, (vec![], End::Fin));
-    drop(server);
     drop(listener);
-    assert_eq!(taken(port), None, "who closes last leaves nothing");
-    assert_eq!(taken(address.port()), None, "a listener takes a port whose connections wait");
+    // On the operating system a port that is free may be another's the next moment: one of some connections shows it.
+    let mut is_free = false;
+    for _ in 0..CONNECTIONS_MAX {
+        // The other way round: the port of the listener waits, which a listener may have all the same.
+        let (listener, address) = listen();
+        let (mut client, mut server) = connect(&listener).await;
+        let port = client.local_addr().unwrap().port();
+        server.shutdown_write().expect("it is connected");
+        assert_eq!(rest(&mut client).await, (vec![], End::Fin));
+        drop(client);
+        assert_eq!(rest(&mut server).await, (vec![], End::Fin));
+        drop((server, listener));
+        is_free = taken(port).is_none() && taken(address.port()).is_none();
+        if is_free {
+            break;
+        }
+    }
+    assert!(is_free, "who closes last leaves nothing, and a listener takes a port that waits");
     // A reset leaves nothing on either side.
-    let (client, server) = pair().await;
-    let port = client.local_addr().unwrap().port();
-    client.abort();
-    broken(&server).await;
-    drop(server);
-    assert_eq!(taken(port), None);
+    let mut is_free = false;
+    for _ in 0..CONNECTIONS_MAX {
+        let (client, server) = pair().await;
+        let port = client.local_addr().unwrap().port();
+        client.abort();
+        broken(&server).await;
+        drop(server);
+        is_free = taken(port).is_none();
+        if is_free {
+            break;
+        }
+    }
+    assert!(is_free, "a reset leaves nothing");
 }
 
 pub(super) async fn version_6(stage: Stage) {

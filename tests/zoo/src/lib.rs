@@ -16,7 +16,7 @@ mod time;
 mod visitor;
 
 pub use specimen::{Specimen, Twin};
-pub use table::{Row, Silence, header, observe, watch};
+pub use table::{Row, Silence, header, observe, summary, watch};
 
 /// All specimens.
 #[must_use]

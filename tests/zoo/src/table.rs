@@ -73,7 +73,37 @@ pub fn header() -> &'static str {
      |---|---|---|---:|---:|---:|---:|---:|---|"
 }
 
+/// All rows in a sentence.
+#[must_use]
+pub fn summary(rows: &[Row]) -> String {
+    let found = rows.iter().filter(|row| row.is_found_always()).count();
+    let mut seeds: Vec<u64> = rows.iter().filter_map(Row::median_seeds).collect();
+    seeds.sort_unstable();
+    let stories = rows.iter().filter_map(|row| row.story().ok());
+    let mut gone: Vec<f64> = stories
+        .map(|story| 100.0 * (1.0 - story.event_counts.1 as f64 / story.event_counts.0 as f64))
+        .collect();
+    gone.sort_unstable_by(f64::total_cmp);
+    let (Some(median), Some(most), Some(gone)) =
+        (seeds.get(seeds.len() / 2), seeds.last(), gone.get(gone.len() / 2))
+    else {
+        return format!("{} specimens, of which none was found", rows.len());
+    };
+    format!(
+        "{found} of {} are found by each search; seeds to the first failure: {median} in the median of all, {most} at most; \
+         of the events of a failure {gone:.0} % go in the median.",
+        rows.len()
+    )
+}
+
 impl Row {
+    /// Seeds up to the first failure.
+    fn median_seeds(&self) -> Option<u64> {
+        let mut seeds: Vec<u64> = self.found.iter().map(|(seeds, _)| *seeds).collect();
+        seeds.sort_unstable();
+        seeds.get(seeds.len() / 2).copied()
+    }
+
     /// Each search has found it, and its failure was made small.
     #[must_use]
     pub fn is_found_always(&self) -> bool {
@@ -100,11 +130,9 @@ impl fmt::Display for Row {
             bug.about,
             found.len()
         )?;
-        let mut seeds: Vec<u64> = found.iter().map(|(seeds, _)| *seeds).collect();
         let mut seconds: Vec<f64> = found.iter().map(|(_, seconds)| *seconds).collect();
-        seeds.sort_unstable();
         seconds.sort_unstable_by(f64::total_cmp);
-        match (seeds.get(seeds.len() / 2), seconds.get(seconds.len() / 2)) {
+        match (self.median_seeds(), seconds.get(seconds.len() / 2)) {
             (Some(seeds), Some(seconds)) => write!(f, "{seeds} | {seconds:.3} | ")?,
             _ => f.write_str("– | – | ")?,
         }

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use mainspring_zoo::{Silence, all, find, header, observe, watch};
+use mainspring_zoo::{Silence, all, find, header, observe, summary, watch};
 
 /// Prints the table of the zoo.
 #[derive(Parser)]
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     // Panics are what is looked for.
     std::panic::set_hook(Box::new(|_| {}));
     println!("{}", header());
-    let mut is_whole = true;
+    let (mut is_whole, mut rows) = (true, Vec::new());
     for specimen in chosen {
         let row = observe(specimen, cli.seeds, cli.searches, cli.attempts);
         let silence = watch(specimen, cli.seeds);
@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         if let Silence::Broken(failure) = silence {
             println!("{} is not silent: {failure}", specimen.fixed.name);
         }
+        rows.push(row);
     }
+    println!("\n{}", summary(&rows));
     if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -18,7 +18,7 @@ mod key_forgotten;
 mod lease;
 pub(crate) mod line;
 mod lost_job;
-mod lost_update;
+mod lost_write;
 mod metastable;
 mod mixed_up_answers;
 mod name_stall;
@@ -60,7 +60,7 @@ pub(crate) const ALL: &[&Specimen] = &[
     &lease::LEASE_FROM_ANSWER,
     &lease::LEASE_DRIFT,
     &lost_job::LOST_JOB,
-    &lost_update::LOST_UPDATE,
+    &lost_write::LOST_WRITE,
     &metastable::METASTABLE,
     &mixed_up_answers::MIXED_UP_ANSWERS,
     &name_stall::NAME_STALL,

@@ -11,8 +11,8 @@ use mainspring_sim::harness::{Run, Setup};
 use super::line::{PORT, ask, finish, hear, ms, say, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
-pub(super) const LOST_UPDATE: Specimen = specimen!(
-    "lost-update",
+pub(super) const LOST_WRITE: Specimen = specimen!(
+    "lost-write",
     "a number is read, changed and written back over the network, as if nobody else did",
     search: "two clients at one time",
     source: "",
