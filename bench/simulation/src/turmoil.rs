@@ -39,7 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             let (stream, _) = listener.accept().await?;
             tokio::spawn(async move {
                 let service = service_fn(async |_: Request<Incoming>| {
-                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(usage::BODY.as_bytes()))))
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(
+                        usage::BODY.as_bytes(),
+                    ))))
                 });
                 // It ends with the client.
                 drop(
