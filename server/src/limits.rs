@@ -43,9 +43,10 @@ pub const DISCARD_BYTES_MAX: usize = 256 * 1024;
 pub const BURST_MAX: u64 = 64;
 
 /// Reads and writes of one connection without ever having to wait. After these the other tasks of
-/// the shard run first: a client that sends, or takes, faster than we do does not starve them. At 64
-/// KiB each it is a millisecond at most for a body that is made of lines.
-pub const MOVES_MAX: u32 = 2;
+/// the shard run first: a client that sends, or takes, faster than we do does not starve them. A
+/// request, its answer and the look for the next request are three; at 64 KiB each they take two
+/// milliseconds at most for a body that is made of lines.
+pub const MOVES_MAX: u32 = 3;
 
 /// Connections of one shard, unless told otherwise. Who comes then waits in the kernel's backlog.
 /// actix allows 25,000 a worker; at a few KiB each this many take some 100 MiB.
