@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from measure import processes
-from measure.processes import Failure, die_with_parent, end, tell
+from measure.processes import Failure, end, output_of, pinned, tell
 from measure.servers import BENCH, target_dir
 from measure.syscalls import count_with_perf, count_with_strace
 from measure.tables import machine, table
@@ -113,31 +113,6 @@ def build(peers):
 # --- processes ------------------------------------------------------------------------------------------------------
 
 
-def pinned(cores):
-    """What a child does between fork and exec: keep to its cores, and end with this process."""
-
-    def setup():
-        os.sched_setaffinity(0, cores)
-        die_with_parent()
-
-    return setup
-
-
-def output_of(command, cores, patience=PATIENCE_SECONDS):
-    """The last line that a program says, from JSON."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, preexec_fn=pinned(cores))
-    try:
-        said, complaint = process.communicate(timeout=patience)
-    except subprocess.TimeoutExpired as error:
-        raise Failure(f"did not end within {patience} s: {' '.join(command)}") from error
-    finally:
-        end(process, signal.SIGKILL)
-    if process.returncode != 0:
-        raise Failure(f"failed with {process.returncode}: {' '.join(command)}\n{complaint[:1000]}")
-    return json.loads(said.splitlines()[-1])
-
-
 @contextlib.contextmanager
 def serving(peer):
     """The peer's echo server on a free loopback port, which it says; ended when the block is left."""
@@ -164,7 +139,7 @@ def client(process, port, connections, seconds):
     """The client's report. A tenth of the time warms up; what the server has used is of the rest."""
     numbers = [port, connections, int(seconds * 100), int(seconds * 1000), process.pid]
     command = [str(binary("client")), *map(str, numbers)]
-    return output_of(command, {CLIENT_CORE}, patience=seconds + 30)
+    return output_of(command, {CLIENT_CORE}, seconds + 30)
 
 
 # --- measuring: tasks, channels, timers -----------------------------------------------------------------------------
@@ -180,7 +155,7 @@ def measure_rows(rows, peers, options, problems):
                 cores = CORES if case == "foreign_wake" else peer.cores
                 stolen = processes.stolen(cores)
                 try:
-                    said = output_of(peer.command(case, options.samples), cores)
+                    said = output_of(peer.command(case, options.samples), cores, PATIENCE_SECONDS)
                 except Failure as failure:
                     problems.append(f"{peer.name}, {case}: {failure}")
                     tell(problems[-1])
@@ -245,7 +220,7 @@ def count_instructions(rows, peers, problems):
 def instructions_of(command, counts):
     """All instructions of a program's life, and the rows it says."""
     under = ["valgrind", "--tool=cachegrind", "--cache-sim=no", f"--cachegrind-out-file={counts}"]
-    said = output_of([*under, *command], CORES)
+    said = output_of([*under, *command], CORES, PATIENCE_SECONDS)
     found = re.search(r"^summary:\s*(\d+)", counts.read_text(), re.MULTILINE)
     if found is None:
         raise Failure(f"valgrind has left no count of {' '.join(command)}")

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 
-from measure.processes import Failure, child_setup, end, tell
+from measure.processes import Failure, output_of, tell
 from measure.servers import BENCH, target_dir
 from measure.tables import NONE, machine, table
 
@@ -73,18 +73,7 @@ def build(peer):
 
 def measure(peer, arguments):
     """What one run says of itself."""
-    command = [str(binary(peer)), *map(str, arguments)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=child_setup(CORE))
-    try:
-        said, complaint = process.communicate(timeout=PATIENCE_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise Failure(f"did not end within {PATIENCE_SECONDS} s: {' '.join(command)}") from error
-    finally:
-        end(process, signal.SIGKILL)
-    if process.returncode != 0:
-        raise Failure(f"failed with {process.returncode}: {' '.join(command)}\n{complaint[-1000:]}")
-    return json.loads(said.splitlines()[-1])
+    return output_of([str(binary(peer)), *map(str, arguments)], {CORE}, PATIENCE_SECONDS)
 
 
 def measure_all(options):

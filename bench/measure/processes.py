@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import resource
 import signal
@@ -30,15 +31,20 @@ def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def child_setup(core):
-    """The same for a child that has a core to itself; None is any core."""
+def pinned(cores):
+    """What a child does between fork and exec: keep to its cores, if they are not None, and end with this process."""
 
     def setup():
-        if core is not None:
-            os.sched_setaffinity(0, {core})
+        if cores is not None:
+            os.sched_setaffinity(0, cores)
         die_with_parent()
 
     return setup
+
+
+def child_setup(core):
+    """The same for a child that has a core to itself; None is any core."""
+    return pinned(None if core is None else {core})
 
 
 def run_first(pid):
@@ -68,6 +74,21 @@ def end(process, by=signal.SIGTERM, patience=5):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def output_of(command, cores, patience):
+    """The last line that a program says, from JSON. It is ended if it takes longer than `patience` seconds."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, preexec_fn=pinned(cores))
+    try:
+        said, complaint = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"did not end within {patience} s: {' '.join(command)}") from error
+    finally:
+        end(process, signal.SIGKILL)
+    if process.returncode != 0:
+        raise Failure(f"failed with {process.returncode}: {' '.join(command)}\n{complaint[:1000]}")
+    return json.loads(said.splitlines()[-1])
 
 
 def free_address():

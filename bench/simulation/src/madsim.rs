@@ -1,5 +1,6 @@
 //! madsim: raw bytes at both ends, each client on a node of its own.
 
+mod raw;
 mod usage;
 
 use std::env;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use madsim::net::{TcpListener, TcpStream};
 use madsim::runtime::Runtime;
 use madsim::{Config, task, time};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let listener = TcpListener::bind(address).await.expect("a free port");
         loop {
             let (stream, _) = listener.accept().await.expect("clients come");
-            task::spawn(serve(stream));
+            task::spawn(raw::serve(stream));
         }
     });
     let mut asking = Vec::new();
@@ -49,34 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn serve(mut stream: TcpStream) {
-    let mut buffer = [0; 1024];
-    let mut filled = 0;
-    loop {
-        match stream.read(&mut buffer[filled..]).await {
-            Ok(0) | Err(_) => return,
-            Ok(count) => filled += count,
-        }
-        if buffer[..filled].ends_with(b"\r\n\r\n") {
-            filled = 0;
-            stream.write_all(usage::RESPONSE).await.expect("the client reads");
-            stream.flush().await.expect("the client reads");
-        }
-    }
-}
-
 async fn ask(address: SocketAddr, requests: u64) {
     // Its network refuses who comes before the server listens.
     time::sleep(Duration::from_secs(1)).await;
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let mut buffer = [0; 1024];
-    for _ in 0..requests {
-        stream.write_all(usage::REQUEST).await.expect("it reads");
-        stream.flush().await.expect("it reads");
-        let mut filled = 0;
-        while filled < usage::RESPONSE.len() {
-            filled += stream.read(&mut buffer[filled..]).await.expect("it answers");
-        }
-        assert_eq!(&buffer[..filled], usage::RESPONSE);
-    }
+    raw::ask(TcpStream::connect(address).await.expect("it listens"), requests).await;
 }

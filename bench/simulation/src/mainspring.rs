@@ -18,6 +18,8 @@ use mainspring_executor::time::sleep;
 use mainspring_sim::{Host, World, WorldConfig};
 
 const PORT: u16 = 80;
+const BODY: &str = "Hello, World!";
+const REQUEST: &[u8] = b"GET /plaintext HTTP/1.1\r\nHost: server\r\n\r\n";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -50,7 +52,7 @@ fn serve(host: &Host, timeouts: Timeouts) {
         let shutdown = Shutdown::on_signals().expect("signals can be watched");
         let options = ListenOptions { backlog: 4096, ..ListenOptions::default() };
         let listener = TcpListener::bind(address, options).expect("a free port");
-        let server = Server::new(async |_: Request| usage::BODY).timeouts(timeouts);
+        let server = Server::new(async |_: Request| BODY).timeouts(timeouts);
         server.serve(vec![listener], shutdown).await;
     });
 }
@@ -96,7 +98,7 @@ async fn get(address: SocketAddr, requests: u64, answered: &Cell<u64>) {
         let response = client.send(request).await.expect("an answer");
         assert_eq!(response.status(), 200);
         let body = response.into_body().collect(1024).await.expect("a body");
-        assert_eq!(body, usage::BODY);
+        assert_eq!(body, BODY);
         answered.set(answered.get() + 1);
     }
 }
@@ -105,8 +107,8 @@ async fn get(address: SocketAddr, requests: u64, answered: &Cell<u64>) {
 async fn get_raw(address: SocketAddr, requests: u64, answered: &Cell<u64>) {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     for _ in 0..requests {
-        stream.write_all(usage::REQUEST).await.expect("it reads");
-        while !stream.buffered().ends_with(usage::BODY.as_bytes()) {
+        stream.write_all(REQUEST).await.expect("it reads");
+        while !stream.buffered().ends_with(BODY.as_bytes()) {
             assert!(stream.fill().await.expect("it answers") > 0);
         }
         stream.consume(stream.buffered().len());
@@ -128,8 +130,8 @@ fn idle(connections: u64, hours: u64) {
         clients.run(async move {
             sleep(Duration::from_micros(number * 100)).await;
             let mut stream = TcpStream::connect(address).await.expect("it listens");
-            stream.write_all(usage::REQUEST).await.expect("it reads");
-            while !stream.buffered().ends_with(usage::BODY.as_bytes()) {
+            stream.write_all(REQUEST).await.expect("it reads");
+            while !stream.buffered().ends_with(BODY.as_bytes()) {
                 assert!(stream.fill().await.expect("it answers") > 0);
             }
             stream.consume(stream.buffered().len());

@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use turmoil::net::{TcpListener, TcpStream};
 
 const PORT: u16 = 80;
+const BODY: &str = "Hello, World!";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             tokio::spawn(async move {
                 let service = service_fn(async |_: Request<Incoming>| {
                     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(
-                        usage::BODY.as_bytes(),
+                        BODY.as_bytes(),
                     ))))
                 });
                 // It ends with the client.
@@ -66,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     .body(Full::<Bytes>::default())?;
                 let response = sender.send_request(request).await?;
                 assert_eq!(response.status(), 200);
-                assert_eq!(response.into_body().collect().await?.to_bytes(), usage::BODY);
+                assert_eq!(response.into_body().collect().await?.to_bytes(), BODY);
                 answered.set(answered.get() + 1);
             }
             Ok(())

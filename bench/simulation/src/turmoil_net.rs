@@ -1,5 +1,6 @@
 //! turmoil-net: raw bytes at both ends, all clients on one host: tasks that are spawned there lose their host.
 
+mod raw;
 mod usage;
 
 use std::env;
@@ -7,7 +8,6 @@ use std::error::Error;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use turmoil_net::fixture::ClientServer;
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 use turmoil_net::{KernelConfig, Packet, Verdict, rule};
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut serving = Vec::new();
             for _ in 0..clients {
                 let (stream, _) = listener.accept().await.expect("clients come");
-                serving.push(serve(stream));
+                serving.push(raw::serve(stream));
             }
             join_all(serving).await;
         })
@@ -50,30 +50,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn serve(mut stream: TcpStream) {
-    let mut buffer = [0; 1024];
-    let mut filled = 0;
-    loop {
-        match stream.read(&mut buffer[filled..]).await {
-            Ok(0) | Err(_) => return,
-            Ok(count) => filled += count,
-        }
-        if buffer[..filled].ends_with(b"\r\n\r\n") {
-            filled = 0;
-            stream.write_all(usage::RESPONSE).await.expect("the client reads");
-        }
-    }
-}
-
 async fn ask(requests: u64) {
-    let mut stream = TcpStream::connect("server:80").await.expect("it listens");
-    let mut buffer = [0; 1024];
-    for _ in 0..requests {
-        stream.write_all(usage::REQUEST).await.expect("it reads");
-        let mut filled = 0;
-        while filled < usage::RESPONSE.len() {
-            filled += stream.read(&mut buffer[filled..]).await.expect("it answers");
-        }
-        assert_eq!(&buffer[..filled], usage::RESPONSE);
-    }
+    raw::ask(TcpStream::connect("server:80").await.expect("it listens"), requests).await;
 }
