@@ -79,18 +79,20 @@ pub fn summary(rows: &[Row]) -> String {
     let found = rows.iter().filter(|row| row.is_found_always()).count();
     let mut seeds: Vec<u64> = rows.iter().filter_map(Row::median_seeds).collect();
     seeds.sort_unstable();
+    let most = rows.iter().flat_map(|row| &row.found).map(|(seeds, _)| seeds).max();
     let stories = rows.iter().filter_map(|row| row.story().ok());
     let mut gone: Vec<f64> = stories
         .map(|story| 100.0 * (1.0 - story.event_counts.1 as f64 / story.event_counts.0 as f64))
         .collect();
     gone.sort_unstable_by(f64::total_cmp);
     let (Some(median), Some(most), Some(gone)) =
-        (seeds.get(seeds.len() / 2), seeds.last(), gone.get(gone.len() / 2))
+        (seeds.get(seeds.len() / 2), most, gone.get(gone.len() / 2))
     else {
         return format!("{} specimens, of which none was found", rows.len());
     };
     format!(
-        "{found} of {} are found by each search; seeds to the first failure: {median} in the median of all, {most} at most; \
+        "{found} of {} are found by each search; seeds to the first failure: {median} in the median of all medians, {most} in the longest \
+         search;
          of the events of a failure {gone:.0} % go in the median.",
         rows.len()
     )

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use mainspring_zoo::{Silence, all, observe, watch};
+use mainspring_sim::Tape;
+use mainspring_zoo::{Silence, all, find, observe, watch};
 
 /// Enough for each of them; the table has how many it takes.
 const SEEDS: u64 = 2_000;
@@ -21,6 +22,26 @@ fn each_bug_is_found_and_made_small() {
     }
     drop(std::panic::take_hook());
     assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// What a bug needs is on its tape: a run in which nothing goes wrong holds.
+#[test]
+fn no_bug_shows_where_nothing_goes_wrong() {
+    for specimen in all() {
+        let calm = specimen.bug.run(Tape::new(1), false);
+        assert!(calm.is_ok(), "{}: {calm:?}", specimen.bug.name);
+    }
+}
+
+/// The example of the document.
+#[test]
+fn the_failure_that_the_document_makes_small_is_there() {
+    let document = include_str!("../../../docs/ZOO.md");
+    let words: Vec<&str> = document.split_whitespace().collect();
+    let after = |flag: &str| words[words.iter().position(|word| *word == flag).expect(flag) + 1];
+    let specimen = find(after("--scenario")).expect("the document names a specimen");
+    let seed: u64 = after("--seed").parse().expect("a seed");
+    assert!(specimen.bug.run(seed, false).is_err(), "{} holds with {seed}", specimen.bug.name);
 }
 
 /// The same service without the bug holds, in runs that are like those that show it.

@@ -14,6 +14,9 @@ struct Cli {
     /// Seeds that a search may take.
     #[arg(long, default_value_t = 10_000)]
     seeds: u64,
+    /// Seeds that the twins without are run with, each twice.
+    #[arg(long, default_value_t = 10_000)]
+    twin_seeds: u64,
     /// Searches for each, from different seeds: the table has their medians.
     #[arg(long, default_value_t = 11)]
     searches: u64,
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
     let (mut is_whole, mut rows) = (true, Vec::new());
     for specimen in chosen {
         let row = observe(specimen, cli.seeds, cli.searches, cli.attempts);
-        let silence = watch(specimen, cli.seeds);
+        let silence = watch(specimen, cli.twin_seeds);
         is_whole &= row.is_found_always() && silence == Silence::Kept;
         println!("{row}");
         if let Silence::Broken(failure) = silence {

@@ -6,7 +6,7 @@ use mainspring_executor::time::sleep;
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup};
 
-use super::line::{PORT, ask, finish, hear, listen, ms, say};
+use super::line::{PORT, answer_each, ask, finish, listen, ms};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const ACCEPT_LOOP: Specimen = specimen!(
@@ -22,21 +22,13 @@ async fn serve(twin: Twin) {
     let connections = Scope::new();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(connections.spawn(answer(stream))),
+            Ok((stream, _)) => drop(connections.spawn(answer_each(stream, async |_| "ok"))),
             Err(_) if twin.is_fixed() => sleep(ms(50)).await,
             Err(_) => break,
         }
     }
     drop(listener);
     connections.join().await.expect("no connection panics");
-}
-
-async fn answer(mut stream: TcpStream) {
-    while hear(&mut stream).await.is_some() {
-        if say(&mut stream, "ok").await.is_err() {
-            return;
-        }
-    }
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::time::Duration;
 use std::rc::Rc;
 
-use mainspring::{Request, Server, Shutdown};
+use mainspring::Request;
 use mainspring_executor::driver::Signal;
 use mainspring_executor::net::TcpStream;
 use mainspring_executor::shield::shield;
@@ -12,7 +12,7 @@ use mainspring_executor::time::sleep;
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup, conclude};
 
-use super::line::{PORT, listen, ms};
+use super::line::{PORT, ms, serve_http};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const CUT_TRANSFER: Specimen = specimen!(
@@ -44,7 +44,6 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let accounts = Rc::new(Accounts::default());
     let of_bank = Rc::clone(&accounts);
     bank.run(async move {
-        let shutdown = Shutdown::on_signals().expect("signals can be watched");
         let handler = move |_: Request| {
             let transfer = Rc::clone(&of_bank).transfer();
             async move {
@@ -58,7 +57,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
                 "done"
             }
         };
-        Server::new(handler).serve(vec![listen()], shutdown).await;
+        serve_http(handler).await;
     });
     let transfers = 1 + world.choose(40);
     let (arrivals, address) = (clients.clone(), bank.address(PORT));

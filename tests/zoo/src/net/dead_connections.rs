@@ -9,7 +9,7 @@ use mainspring_executor::time::sleep;
 use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
-use super::line::{PORT, ask, finish, hear, ms, say, serve};
+use super::line::{PORT, answer_each, ask, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const DEAD_CONNECTIONS: Specimen = specimen!(
@@ -49,19 +49,18 @@ impl Pool {
     }
 }
 
-async fn answer(mut stream: TcpStream) {
-    while hear(&mut stream).await.is_some() {
+async fn work(stream: TcpStream) {
+    let reply = async |_| {
         sleep(ms(20)).await;
-        if say(&mut stream, "ok").await.is_err() {
-            return;
-        }
-    }
+        "ok"
+    };
+    answer_each(stream, reply).await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let world = setup.world(WorldConfig::rough());
     let (server, front) = (world.host("server"), world.host("front"));
-    server.spawn(serve(answer));
+    server.spawn(serve(work));
     let pool = Rc::new(Pool { server: server.clone(), idle: RefCell::default(), twin });
     let clients = 1 + world.choose(40);
     for _ in 0..clients {
@@ -82,7 +81,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
             restarted.signal(Signal::Terminate);
             sleep(ms(1_000)).await;
             restarted.restart();
-            restarted.spawn(serve(answer));
+            restarted.spawn(serve(work));
         }
         sleep(ms(1_000)).await;
         later.request().await.expect("a server that started anew is there");

@@ -9,7 +9,7 @@ use mainspring_executor::time::{now, sleep, timeout};
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup};
 
-use super::line::{ask_once, finish, hear, ms, say, serve};
+use super::line::{answer_each, ask_once, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const DEADLINE_CHAIN: Specimen = specimen!(
@@ -45,13 +45,9 @@ impl Reports {
     }
 }
 
-async fn report(mut stream: TcpStream, reports: Rc<Reports>) {
-    while let Some(left) = hear(&mut stream).await {
-        let made = reports.make(left.parse().expect("fronts send numbers")).await;
-        if say(&mut stream, made).await.is_err() {
-            return;
-        }
-    }
+async fn report(stream: TcpStream, reports: Rc<Reports>) {
+    let reply = async |left: String| reports.make(left.parse().expect("fronts send numbers")).await;
+    answer_each(stream, reply).await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {

@@ -9,7 +9,7 @@ use mainspring_executor::time::{now, sleep};
 use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
-use super::line::{ask_once, finish, hear, ms, say, serve};
+use super::line::{answer_each, ask_once, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const FAST_FAILING: Specimen = specimen!(
@@ -46,15 +46,15 @@ impl Backend {
 }
 
 /// One that is ill says so at once; the others take some time.
-async fn answer(mut stream: TcpStream, is_ill: bool) {
-    while hear(&mut stream).await.is_some() {
-        if !is_ill {
-            sleep(ms(100)).await;
+async fn work(stream: TcpStream, is_ill: bool) {
+    let reply = async |_| {
+        if is_ill {
+            return "unavailable";
         }
-        if say(&mut stream, if is_ill { "unavailable" } else { "ok" }).await.is_err() {
-            return;
-        }
-    }
+        sleep(ms(100)).await;
+        "ok"
+    };
+    answer_each(stream, reply).await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
@@ -65,7 +65,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
         .map(|number| {
             let host = world.host(&format!("backend-{number}"));
             let is_ill = number == ill;
-            host.spawn(serve(move |stream| answer(stream, is_ill)));
+            host.spawn(serve(move |stream| work(stream, is_ill)));
             Backend { host, under_way: Cell::new(0), failed: Cell::new(None) }
         })
         .collect();

@@ -9,7 +9,8 @@ use mainspring_executor::time::{now, sleep, timeout};
 use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
-use super::line::{ask_once, finish, hear, ms, say, serve};
+use super::line::{answer_each, ask_once, finish, ms, serve};
+use super::trouble;
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const HALF_OPEN_BREAKER: Specimen = specimen!(
@@ -76,12 +77,8 @@ impl Drop for Attempt<'_> {
     }
 }
 
-async fn work(mut stream: TcpStream) {
-    while hear(&mut stream).await.is_some() {
-        if say(&mut stream, "done").await.is_err() {
-            return;
-        }
-    }
+async fn work(stream: TcpStream) {
+    answer_each(stream, async |_| "done").await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
@@ -89,11 +86,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let (service, front) = (world.host("service"), world.host("front"));
     service.spawn(serve(work));
     let (pause, duration) = (world.choose(10_000), world.choose(10_000));
-    let stalled = service.clone();
-    world.at(Instant::START + ms(pause), move |world| {
-        stalled.pause();
-        world.at(world.now() + ms(duration), move |_| stalled.resume());
-    });
+    trouble::pause(&world, &service, ms(pause), ms(duration));
     let breaker = Rc::new(Breaker { state: Cell::new(State::Closed { failures: 0 }), twin });
     let callers = 1 + world.choose(16);
     for _ in 0..callers {

@@ -4,14 +4,14 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use http::StatusCode;
-use mainspring::{Request, Server, Shutdown};
+use mainspring::Request;
 use mainspring_executor::driver::Signal;
 use mainspring_executor::net::TcpStream;
 use mainspring_executor::time::sleep;
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup, conclude};
 
-use super::line::{PORT, listen, ms};
+use super::line::{PORT, ms, serve_http};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const HALF_UPLOAD: Specimen = specimen!(
@@ -40,7 +40,6 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let shorter = Rc::new(Cell::new(false));
     let noted = Rc::clone(&shorter);
     server.run(async move {
-        let shutdown = Shutdown::on_signals().expect("signals can be watched");
         let handler = move |request: Request| {
             let noted = Rc::clone(&noted);
             async move {
@@ -53,7 +52,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
                 StatusCode::CREATED
             }
         };
-        Server::new(handler).serve(vec![listen()], shutdown).await;
+        serve_http(handler).await;
     });
     let uploads = 1 + world.choose(40);
     let mut works = Vec::new();

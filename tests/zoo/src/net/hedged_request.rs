@@ -11,7 +11,7 @@ use mainspring_executor::{Scope, spawn};
 use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
-use super::line::{ask_once, finish, hear, ms, say, serve};
+use super::line::{answer_each, ask_once, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const HEDGED_REQUEST: Specimen = specimen!(
@@ -48,13 +48,12 @@ async fn hedged(replicas: &[Host; 2], twin: Twin) -> Option<String> {
     first.recv().await
 }
 
-async fn answer(on: Host, mut stream: TcpStream) {
-    while hear(&mut stream).await.is_some() {
+async fn work(on: Host, stream: TcpStream) {
+    let reply = async |_| {
         sleep(ms(on.choose(50))).await;
-        if say(&mut stream, "ok").await.is_err() {
-            return;
-        }
-    }
+        "ok"
+    };
+    answer_each(stream, reply).await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
@@ -62,7 +61,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let replicas = ["one", "two"].map(|name| world.host(name));
     let start = |replica: &Host| {
         let on = replica.clone();
-        replica.spawn(serve(move |stream| answer(on.clone(), stream)));
+        replica.spawn(serve(move |stream| work(on.clone(), stream)));
     };
     replicas.iter().for_each(start);
     // One of them loses its power, or does not.

@@ -11,7 +11,8 @@ use mainspring_executor::time::{now, sleep, timeout};
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup};
 
-use super::line::{ask_once, finish, hear, ms, say, serve};
+use super::line::{answer_each, ask_once, finish, ms, serve};
+use super::trouble;
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const KEY_FORGOTTEN: Specimen = specimen!(
@@ -41,13 +42,12 @@ impl Shop {
     }
 }
 
-async fn sell(mut stream: TcpStream, shop: Rc<RefCell<Shop>>, twin: Twin) {
-    while let Some(key) = hear(&mut stream).await {
+async fn sell(stream: TcpStream, shop: Rc<RefCell<Shop>>, twin: Twin) {
+    let reply = async |key: String| {
         shop.borrow_mut().place(&key, twin);
-        if say(&mut stream, "sold").await.is_err() {
-            return;
-        }
-    }
+        "sold"
+    };
+    answer_each(stream, reply).await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
@@ -58,11 +58,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     host.spawn(serve(move |stream| sell(stream, Rc::clone(&selling), twin)));
     // For some time what the shop says does not arrive.
     let (cut, duration) = (world.choose(5_000), world.choose(30_000));
-    let (from, to) = (host.clone(), front.clone());
-    world.at(Instant::START + ms(cut), move |world| {
-        world.cut(&from, &to);
-        world.at(world.now() + ms(duration), move |world| world.heal(&from, &to));
-    });
+    trouble::cut(&world, &host, &front, ms(cut), ms(duration));
     let orders = 1 + world.choose(40);
     for number in 0..orders {
         let (shop, arrival) = (host.clone(), front.choose(5_000));

@@ -10,7 +10,7 @@ use mainspring_executor::time::{now, sleep, sleep_until};
 use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, World, WorldConfig};
 
-use super::line::{ask_once, finish, hear, ms, say, serve};
+use super::line::{answer_each, ask_once, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const LEASE_FROM_ANSWER: Specimen = specimen!(
@@ -34,16 +34,15 @@ const LEASE: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Lends the lock to who asks, and tells others for how many milliseconds more it is taken.
-async fn lend(mut stream: TcpStream, lent_until: Rc<Cell<Instant>>) {
-    while hear(&mut stream).await.is_some() {
+async fn lend(stream: TcpStream, lent_until: Rc<Cell<Instant>>) {
+    let reply = async |_| {
         let left = lent_until.get().saturating_duration_since(now());
         if left.is_zero() {
             lent_until.set(now() + LEASE);
         }
-        if say(&mut stream, left.as_nanos().div_ceil(1_000_000)).await.is_err() {
-            return;
-        }
-    }
+        left.as_nanos().div_ceil(1_000_000)
+    };
+    answer_each(stream, reply).await;
 }
 
 /// How many work under the lock, and whether that were ever two.

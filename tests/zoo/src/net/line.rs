@@ -4,6 +4,7 @@ use core::fmt::Display;
 use core::time::Duration;
 use std::io;
 
+use mainspring::{Handler, Server, Shutdown};
 use mainspring_executor::Scope;
 use mainspring_executor::driver::{ListenOptions, Signal};
 use mainspring_executor::net::{TcpListener, TcpStream};
@@ -41,6 +42,18 @@ pub(crate) async fn say(stream: &mut TcpStream, line: impl Display) -> io::Resul
     stream.write_all(format!("{line}\n").as_bytes()).await
 }
 
+/// Answers each line, until the connection has ended or is broken.
+pub(crate) async fn answer_each<A: Display>(
+    mut stream: TcpStream,
+    reply: impl AsyncFn(String) -> A,
+) {
+    while let Some(line) = hear(&mut stream).await {
+        if say(&mut stream, reply(line).await).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// One line there, one back; `None` where the connection has ended or is broken.
 pub(crate) async fn ask(stream: &mut TcpStream, line: impl Display) -> Option<String> {
     say(stream, line).await.ok()?;
@@ -66,6 +79,12 @@ where
             Err(_) => sleep(ms(100)).await,
         }
     }
+}
+
+/// Serves HTTP until the program is told to end.
+pub(crate) async fn serve_http(handler: impl Handler) {
+    let shutdown = Shutdown::on_signals().expect("signals can be watched");
+    Server::new(handler).serve(vec![listen()], shutdown).await;
 }
 
 /// Runs what the run waits for to its end, and then ends the services.

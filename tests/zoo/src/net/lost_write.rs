@@ -8,7 +8,7 @@ use mainspring_executor::time::sleep;
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup};
 
-use super::line::{PORT, ask, finish, hear, ms, say, serve};
+use super::line::{PORT, answer_each, ask, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const LOST_WRITE: Specimen = specimen!(
@@ -27,11 +27,11 @@ struct Register {
 }
 
 /// `get` gives value and version, `put VALUE` writes, `put VALUE VERSION` only where it is still that.
-async fn store(mut stream: TcpStream, register: Rc<Register>) {
-    while let Some(line) = hear(&mut stream).await {
+async fn store(stream: TcpStream, register: Rc<Register>) {
+    let reply = async |line: String| {
         let words: Vec<&str> = line.split(' ').collect();
         let number = |index: usize| words[index].parse::<u64>().expect("clients send numbers");
-        let answer = match words.len() {
+        match words.len() {
             1 => format!("{} {}", register.value.get(), register.version.get()),
             3 if number(2) != register.version.get() => "conflict".to_owned(),
             _ => {
@@ -39,11 +39,9 @@ async fn store(mut stream: TcpStream, register: Rc<Register>) {
                 register.version.set(register.version.get() + 1);
                 "ok".to_owned()
             }
-        };
-        if say(&mut stream, answer).await.is_err() {
-            return;
         }
-    }
+    };
+    answer_each(stream, reply).await;
 }
 
 async fn add_one(stream: &mut TcpStream, twin: Twin) {

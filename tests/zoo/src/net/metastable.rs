@@ -12,6 +12,7 @@ use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
 use super::line::{PORT, finish, ms};
+use super::trouble;
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const METASTABLE: Specimen = specimen!(
@@ -94,11 +95,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
         taking.abort();
     });
     let pause = world.choose(6_000);
-    let paused = service.clone();
-    world.at(Instant::START + ms(2_000), move |world| {
-        paused.pause();
-        world.at(world.now() + ms(pause), move |_| paused.resume());
-    });
+    trouble::pause(&world, &service, ms(2_000), ms(pause));
     // Long after the pause.
     let end = Instant::START + ms(16_000);
     let last = Rc::new(Cell::new(Instant::START));

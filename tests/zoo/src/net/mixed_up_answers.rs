@@ -5,7 +5,7 @@ use mainspring_executor::time::{sleep, timeout};
 use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
-use super::line::{PORT, ask, finish, hear, ms, say, serve};
+use super::line::{PORT, answer_each, ask, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const MIXED_UP_ANSWERS: Specimen = specimen!(
@@ -17,15 +17,14 @@ pub(super) const MIXED_UP_ANSWERS: Specimen = specimen!(
 );
 
 /// Gives back the value of a key, which is the key; now and then it takes its time.
-async fn store(on: Host, mut stream: TcpStream) {
-    while let Some(key) = hear(&mut stream).await {
+async fn store(on: Host, stream: TcpStream) {
+    let reply = async |key| {
         if on.choose(50) == 49 {
             sleep(ms(200)).await;
         }
-        if say(&mut stream, key).await.is_err() {
-            return;
-        }
-    }
+        key
+    };
+    answer_each(stream, reply).await;
 }
 
 struct Client {

@@ -34,6 +34,7 @@ mod sequence_wrap;
 mod silent_peer;
 mod slow_reader;
 mod stale_cache;
+mod trouble;
 mod two_in_one;
 mod two_leaders;
 mod whole_message;

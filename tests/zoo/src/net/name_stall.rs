@@ -8,7 +8,7 @@ use mainspring_executor::{Scope, names};
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup};
 
-use super::line::{PORT, ask, finish, hear, listen, ms, say, serve};
+use super::line::{PORT, answer_each, ask, finish, hear, listen, ms, say, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const NAME_STALL: Specimen = specimen!(
@@ -52,12 +52,8 @@ async fn pass(mut client: TcpStream, upstream: Option<TcpStream>) {
     }
 }
 
-async fn echo(mut stream: TcpStream) {
-    while let Some(line) = hear(&mut stream).await {
-        if say(&mut stream, line).await.is_err() {
-            return;
-        }
-    }
+async fn echo(stream: TcpStream) {
+    answer_each(stream, async |line| line).await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {

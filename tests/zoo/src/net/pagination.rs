@@ -9,7 +9,7 @@ use mainspring_executor::time::sleep;
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup};
 
-use super::line::{PORT, ask, finish, hear, ms, say, serve};
+use super::line::{PORT, answer_each, ask, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const PAGINATION: Specimen = specimen!(
@@ -23,8 +23,8 @@ pub(super) const PAGINATION: Specimen = specimen!(
 const PAGE: usize = 5;
 
 /// `offset N` and `after N` give the next page of the table, `delete N` takes a row out.
-async fn table(mut stream: TcpStream, rows: Rc<RefCell<BTreeSet<u64>>>) {
-    while let Some(request) = hear(&mut stream).await {
+async fn table(stream: TcpStream, rows: Rc<RefCell<BTreeSet<u64>>>) {
+    let reply = async |request: String| {
         let (word, number) = request.split_once(' ').expect("a word and a number");
         let number: usize = number.parse().expect("clients send numbers");
         let page: Vec<String> = match word {
@@ -39,10 +39,9 @@ async fn table(mut stream: TcpStream, rows: Rc<RefCell<BTreeSet<u64>>>) {
             }
             _ => rows.borrow().iter().skip(number).take(PAGE).map(u64::to_string).collect(),
         };
-        if say(&mut stream, page.join(" ")).await.is_err() {
-            return;
-        }
-    }
+        page.join(" ")
+    };
+    answer_each(stream, reply).await;
 }
 
 /// All rows, page by page.

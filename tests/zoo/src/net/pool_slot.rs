@@ -11,7 +11,7 @@ use mainspring_executor::time::sleep;
 use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
-use super::line::{PORT, ask, finish, hear, ms, say, serve};
+use super::line::{PORT, answer_each, ask, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const POOL_SLOT: Specimen = specimen!(
@@ -73,12 +73,8 @@ impl Pool {
     }
 }
 
-async fn database(mut stream: TcpStream) {
-    while hear(&mut stream).await.is_some() {
-        if say(&mut stream, "rows").await.is_err() {
-            return;
-        }
-    }
+async fn database(stream: TcpStream) {
+    answer_each(stream, async |_| "rows").await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {

@@ -3,14 +3,15 @@
 use core::cell::Cell;
 use std::rc::Rc;
 
+use mainspring_executor::Scope;
 use mainspring_executor::net::TcpStream;
 use mainspring_executor::sync::mpsc;
 use mainspring_executor::time::sleep;
-use mainspring_executor::{Instant, Scope};
 use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
-use super::line::{ask_once, finish, hear, ms, say, serve};
+use super::line::{answer_each, ask_once, finish, ms, serve};
+use super::trouble;
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const STALE_REPLICA: Specimen = specimen!(
@@ -30,16 +31,15 @@ pub(super) const NEW_THEN_OLD: Specimen = specimen!(
 );
 
 /// `read` gives the number, `write NUMBER` keeps it where it is higher.
-async fn replica(mut stream: TcpStream, number: Rc<Cell<u64>>) {
-    while let Some(request) = hear(&mut stream).await {
+async fn replica(stream: TcpStream, number: Rc<Cell<u64>>) {
+    let reply = async |request: String| {
         if let Some(written) = request.strip_prefix("write ") {
             let written = written.parse().expect("clients send numbers");
             number.set(number.get().max(written));
         }
-        if say(&mut stream, number.get()).await.is_err() {
-            return;
-        }
-    }
+        number.get()
+    };
+    answer_each(stream, reply).await;
 }
 
 struct Register {
@@ -101,11 +101,7 @@ fn run(setup: &Setup, read_count: usize, writes_back: bool) -> Result<Run, Strin
     // For some time a replica does not hear from the writer.
     for replica in &replicas {
         let (at, duration) = (ms(writer.choose(2_000)), ms(writer.choose(1_000)));
-        let (from, to) = (writer.clone(), replica.clone());
-        world.at(Instant::START + at, move |world| {
-            world.cut(&from, &to);
-            world.at(world.now() + duration, move |world| world.heal(&from, &to));
-        });
+        trouble::cut(&world, &writer, replica, at, duration);
     }
     // What some operation has seen when it ended: all that begin later see as much.
     let seen = Rc::new(Cell::new(0));

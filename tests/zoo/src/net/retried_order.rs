@@ -9,7 +9,8 @@ use mainspring_executor::time::{sleep, timeout};
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup};
 
-use super::line::{ask_once, finish, hear, ms, say, serve};
+use super::line::{answer_each, ask_once, finish, ms, serve};
+use super::trouble;
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const RETRIED_ORDER: Specimen = specimen!(
@@ -35,14 +36,13 @@ impl Shop {
     }
 }
 
-async fn sell(mut stream: TcpStream, shop: Rc<RefCell<Shop>>, twin: Twin) {
-    while let Some(order) = hear(&mut stream).await {
+async fn sell(stream: TcpStream, shop: Rc<RefCell<Shop>>, twin: Twin) {
+    let reply = async |order| {
         shop.borrow_mut().place(order, twin);
         sleep(ms(20)).await;
-        if say(&mut stream, "sold").await.is_err() {
-            return;
-        }
-    }
+        "sold"
+    };
+    answer_each(stream, reply).await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
@@ -53,13 +53,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     host.spawn(serve(move |stream| sell(stream, Rc::clone(&selling), twin)));
     // A collection of garbage, perhaps.
     let (pause, duration) = (world.choose(2_000), world.choose(1_000));
-    world.at(mainspring_executor::Instant::START + ms(pause), {
-        let host = host.clone();
-        move |world| {
-            host.pause();
-            world.at(world.now() + ms(duration), move |_| host.resume());
-        }
-    });
+    trouble::pause(&world, &host, ms(pause), ms(duration));
     let (clients, mut sum) = (1 + world.choose(8), 0);
     for number in 0..clients {
         let client = world.host(&format!("client-{number}"));

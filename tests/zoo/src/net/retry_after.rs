@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use http::{StatusCode, header};
 use mainspring::client::Client;
-use mainspring::{Body, Request, Response, Server, Shutdown};
+use mainspring::{Body, Request, Response};
 use mainspring_executor::Instant;
 use mainspring_executor::driver::Signal;
 use mainspring_executor::time::{now, sleep};
 use mainspring_sim::harness::{Run, Setup, conclude};
 use mainspring_sim::{Host, WorldConfig};
 
-use super::line::{PORT, listen, ms};
+use super::line::{PORT, ms, serve_http};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const RETRY_AFTER: Specimen = specimen!(
@@ -82,12 +82,11 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let limiter = Rc::new(Limiter::default());
     let limiting = Rc::clone(&limiter);
     api.run(async move {
-        let shutdown = Shutdown::on_signals().expect("signals can be watched");
         let handler = move |_: Request| {
             let limiting = Rc::clone(&limiting);
             async move { limiting.answer() }
         };
-        Server::new(handler).serve(vec![listen()], shutdown).await;
+        serve_http(handler).await;
     });
     let requests = 1 + world.choose(60);
     // In a hurry now and then.

@@ -9,7 +9,7 @@ use mainspring_executor::time::sleep;
 use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
-use super::line::{ask_once, finish, hear, ms, say, serve};
+use super::line::{answer_each, ask_once, finish, ms, serve};
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const RETRY_LAYERS: Specimen = specimen!(
@@ -40,26 +40,19 @@ async fn insist(next: &Host, request: &str, twin: Twin) -> String {
 }
 
 /// Passes each request on.
-async fn relay(mut stream: TcpStream, next: Host, twin: Twin) {
-    while let Some(request) = hear(&mut stream).await {
-        let answer = insist(&next, &request, twin).await;
-        if say(&mut stream, answer).await.is_err() {
-            return;
-        }
-    }
+async fn relay(stream: TcpStream, next: Host, twin: Twin) {
+    answer_each(stream, async |request: String| insist(&next, &request, twin).await).await;
 }
 
 /// Counts how often it is asked for each request, and fails for some calls.
-async fn backend(mut stream: TcpStream, asked: Rc<[Cell<u64>]>, failing: Range<u64>) {
-    while let Some(request) = hear(&mut stream).await {
+async fn backend(stream: TcpStream, asked: Rc<[Cell<u64>]>, failing: Range<u64>) {
+    let reply = async |request: String| {
         let number: usize = request.parse().expect("requests are numbers");
         asked[number].set(asked[number].get() + 1);
         let calls = asked.iter().map(Cell::get).sum::<u64>();
-        let answer = if failing.contains(&calls) { "failed" } else { "ok" };
-        if say(&mut stream, answer).await.is_err() {
-            return;
-        }
-    }
+        if failing.contains(&calls) { "failed" } else { "ok" }
+    };
+    answer_each(stream, reply).await;
 }
 
 fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {

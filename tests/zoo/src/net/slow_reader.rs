@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use mainspring_executor::net::TcpStream;
+use mainspring_executor::select;
 use mainspring_executor::sync::broadcast;
 use mainspring_executor::time::sleep;
-use mainspring_executor::{Instant, select};
 use mainspring_sim::WorldConfig;
 use mainspring_sim::harness::{Run, Setup};
 
 use super::line::{PORT, finish, hear, ms, say, serve};
+use super::trouble;
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const SLOW_READER: Specimen = specimen!(
@@ -84,10 +85,7 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
         // One in four collects garbage, some time.
         if host.choose(4) == 3 {
             let (at, duration) = (host.choose(4_000), host.choose(10_000));
-            world.at(Instant::START + ms(at), move |world| {
-                host.pause();
-                world.at(world.now() + ms(duration), move |_| host.resume());
-            });
+            trouble::pause(&world, &host, ms(at), ms(duration));
         }
     }
     hub.run(async move {

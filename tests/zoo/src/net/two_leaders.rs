@@ -11,6 +11,7 @@ use mainspring_sim::harness::{Run, Setup};
 use mainspring_sim::{Host, WorldConfig};
 
 use super::line::{PORT, finish, ms};
+use super::trouble;
 use crate::specimen::{Specimen, Twin, specimen};
 
 pub(super) const TWO_LEADERS: Specimen = specimen!(
@@ -91,18 +92,15 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let [leader, follower] = ["leader", "follower"].map(|name| world.host(name));
     let roles = Rc::new(Roles::default());
     // Each run has some cuts, of either direction.
-    let mut at = Instant::START;
+    let mut after = Duration::ZERO;
     for _ in 0..world.choose(6) {
-        at += ms(world.choose(10_000));
+        after += ms(world.choose(10_000));
         let duration = ms(world.choose(6_000));
-        let (mut from, mut to) = (leader.clone(), follower.clone());
-        if world.choose(2) == 1 {
-            core::mem::swap(&mut from, &mut to);
-        }
-        world.at(at, move |world| {
-            world.cut(&from, &to);
-            world.at(world.now() + duration, move |world| world.heal(&from, &to));
-        });
+        let (from, to) = match world.choose(2) {
+            0 => (&leader, &follower),
+            _ => (&follower, &leader),
+        };
+        trouble::cut(&world, from, to, after, duration);
     }
     let end = Instant::START + ms(8_000 + world.choose(60_000));
     leader.run(lead(follower.clone(), Rc::clone(&roles), end, twin));

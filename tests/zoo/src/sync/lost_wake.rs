@@ -15,7 +15,7 @@ use crate::specimen::{Specimen, Twin, specimen};
 pub(super) const LOST_WAKE: Specimen = specimen!(
     "lost-wake",
     "a gate is opened between the look at it and the waiting for it",
-    search: "order of tasks",
+    search: "an arrival at the instant of the opening, order of tasks",
     source: "",
     run,
 );
@@ -58,17 +58,17 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let service = world.host("service");
     let gate = Rc::new(Gate::default());
     let visitors = 1 + world.choose(8);
+    let (opened, opening) = (Rc::clone(&gate), service.choose(20));
+    service.run(async move {
+        sleep(Duration::from_micros(opening)).await;
+        opened.open();
+    });
     for _ in 0..visitors {
-        let (gate, arrival) = (Rc::clone(&gate), service.choose(1_000));
+        let (gate, arrival) = (Rc::clone(&gate), service.choose(20));
         service.run(async move {
             sleep(Duration::from_micros(arrival)).await;
             gate.passed(twin).await;
         });
     }
-    let opening = service.choose(1_000);
-    service.run(async move {
-        sleep(Duration::from_micros(opening)).await;
-        gate.open();
-    });
     conclude(&world, visitors)
 }
