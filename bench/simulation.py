@@ -36,7 +36,7 @@ NAMES = {
     "gets": "{1:,} clients with {2:,} GETs, an HTTP client",
     "raw": "{1:,} clients with {2:,} GETs, raw bytes",
     "idle": "{1:,} idle connections for {2} virtual hours",
-    "seeds": "{1:,} rooms of ten clients with ten GETs and all faults",
+    "seeds": "{1:,} rough rooms of ten clients with ten GETs, over links that lose, delay and repeat",
 }
 
 

@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     assert_eq!(case, "raw");
     let (clients, requests): (u64, u64) = (clients.parse()?, requests.parse()?);
+    let before = usage::cpu_seconds();
     let mut config = Config::default();
     config.net.send_latency = Duration::from_millis(1)..Duration::from_millis(10);
     let runtime = Runtime::with_seed_and_config(7, config);
@@ -37,7 +38,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         let node = runtime.create_node().name(format!("client{number}")).ip(ip).build();
         asking.push(node.spawn(ask(address, requests)));
     }
-    let before = usage::cpu_seconds();
     let elapsed = runtime.block_on(async move {
         let start = time::Instant::now();
         for one in asking {

@@ -59,10 +59,10 @@ fn serve(host: &Host, timeouts: Timeouts) {
 
 /// Requests one after the other over a connection of each client, each client on a host of its own.
 fn gets(clients: u64, requests: u64, is_raw: bool) {
+    let before = usage::cpu_seconds();
     let world = World::new(7, config());
     let answered = Rc::new(Cell::new(0_u64));
     room(&world, clients, requests, is_raw, &answered);
-    let before = usage::cpu_seconds();
     let report = world.run().expect("all is answered");
     let cpu = usage::cpu_seconds() - before;
     assert_eq!(answered.get(), clients * requests);
@@ -118,6 +118,7 @@ async fn get_raw(address: SocketAddr, requests: u64, answered: &Cell<u64>) {
 
 /// Connections that have asked once, and then say nothing for hours; the server's deadlines, and theirs, wait with them.
 fn idle(connections: u64, hours: u64) {
+    let before = usage::cpu_seconds();
     let length = Duration::from_secs(hours * 3600);
     let world = World::new(7, WorldConfig { virtual_time_max: length * 2, ..config() });
     let server = world.host("server");
@@ -143,19 +144,24 @@ fn idle(connections: u64, hours: u64) {
             }
         });
     }
-    let before = usage::cpu_seconds();
     let report = world.run().expect("all is answered");
     let cpu = usage::cpu_seconds() - before;
     usage::tell(answered.get(), Some(report.event_count), cpu, seconds(report.at));
 }
 
-/// Rooms of ten clients with ten requests each, rough ones.
+/// Rough rooms of ten clients with ten requests each, whose links also lose packets, bring them late, and twice.
 fn seeds(count: u64) {
     let answered = Rc::new(Cell::new(0));
     let (mut events, mut virtual_seconds) = (0, 0.0);
     let before = usage::cpu_seconds();
+    let config = WorldConfig {
+        segment_loss_permille: 10,
+        segment_reordering_permille: 10,
+        segment_duplication_permille: 10,
+        ..WorldConfig::rough()
+    };
     for seed in 0..count {
-        let world = World::new(seed, WorldConfig::rough());
+        let world = World::new(seed, config.clone());
         room(&world, 10, 10, false, &answered);
         let report = world.run().expect("all is answered");
         assert!(world.leaks().is_empty());

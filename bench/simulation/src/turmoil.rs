@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     assert_eq!(case, "gets");
     let (clients, requests): (u64, u64) = (clients.parse()?, requests.parse()?);
+    let before = usage::cpu_seconds();
     let mut sim = turmoil::Builder::new()
         .rng_seed(7)
         .min_message_latency(Duration::from_millis(1))
@@ -73,7 +74,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok(())
         });
     }
-    let before = usage::cpu_seconds();
     sim.run()?;
     usage::tell(answered.get(), None, usage::cpu_seconds() - before, sim.elapsed().as_secs_f64());
     Ok(())
