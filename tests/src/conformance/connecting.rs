@@ -271,10 +271,6 @@ pub(super) async fn time_wait() {
     assert_eq!(rest(&mut client).await, (vec![], End::Fin));
     drop(client);
     assert_eq!(taken(port), Some(ErrorKind::AddrInUse), "it waits");
-    for _ in 0..20 {
-        let (client, _server) = connect(&listener).await;
-        assert_ne!(client.local_addr().unwrap().port(), port, "it waits");
-    }
     drop(listener);
     // On the operating system a port that is free may be another's the next moment: one of some connections shows it.
     let mut is_free = false;

@@ -85,23 +85,27 @@ pub(super) async fn keepalive() {
 /// the answer.
 pub(super) async fn write_write_read() {
     let (mut client, mut server) = pair().await;
-    client.set_nodelay(false).expect("a connection may choose");
-    let mut longest = Duration::ZERO;
-    for _ in 0..6 {
-        let start = now();
-        let ask = async {
-            send(&mut client, b"head").await;
-            send(&mut client, b"body").await;
-            assert_eq!(receive(&mut client, 2).await, b"ok");
-        };
-        let answer = async {
-            assert_eq!(receive(&mut server, 8).await, b"headbody");
-            send(&mut server, b"ok").await;
-        };
-        join!(ask, answer);
-        longest = longest.max(now() - start);
+    let mut late = [0, 0];
+    for (late, is_on) in late.iter_mut().zip([true, false]) {
+        client.set_nodelay(is_on).expect("a connection may choose");
+        for _ in 0..6 {
+            let start = now();
+            let ask = async {
+                send(&mut client, b"head").await;
+                send(&mut client, b"body").await;
+                assert_eq!(receive(&mut client, 2).await, b"ok");
+            };
+            let answer = async {
+                assert_eq!(receive(&mut server, 8).await, b"headbody");
+                send(&mut server, b"ok").await;
+            };
+            join!(ask, answer);
+            // It waits for 40 ms; a machine that is busy with other work makes both late.
+            *late += u32::from(now() - start >= Duration::from_millis(30));
+        }
     }
-    assert!(longest >= Duration::from_millis(30), "40 ms pass, not {longest:?}");
+    let [without, with] = late;
+    assert!(with > without, "{with} of 6 answers are late, and {without} of 6 with TCP_NODELAY");
 }
 
 pub(super) async fn timeout_and_data() {
