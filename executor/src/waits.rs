@@ -312,7 +312,10 @@ impl Ticket {
         self.change(|record| {
             let Record { task, what, origin, since, .. } = *record;
             let duration = until - since;
-            self.core.waits.note_served(LongestWait { what, duration, task, origin, until });
+            // Most are served in the turn in which they ask.
+            if !duration.is_zero() {
+                self.core.waits.note_served(LongestWait { what, duration, task, origin, until });
+            }
             (record.is_granted, record.since) = (true, until);
         });
     }

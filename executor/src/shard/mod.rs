@@ -142,8 +142,8 @@ impl Shard {
         self.core().dump()
     }
 
-    /// The longest time that somebody stood in line for a lock, for permits, for room in a channel or for a notification, and
-    /// was served: one for each of these kinds. Who waits still is in [`Shard::dump`].
+    /// The longest time that somebody stood in line for a lock, for permits, for room in a channel or for a notification to one,
+    /// and was served: one for each of these kinds that somebody has waited for. Who waits still is in [`Shard::dump`].
     #[must_use]
     pub fn longest_waits(&self) -> Vec<LongestWait> {
         self.core().waits.longest()
