@@ -52,6 +52,10 @@ named! {
         Unheard = "packets to dead machines",
         /// What was sent at one instant left in pieces.
         SplitFlight = "flights in pieces",
+        /// A segment was overtaken by those behind it.
+        SegmentLate = "segments late",
+        /// One came twice.
+        SegmentTwice = "segments twice",
         /// A datagram got lost.
         DatagramLost = "datagrams lost",
         /// One came twice.

@@ -100,6 +100,7 @@ impl Kind {
     pub(crate) const fn fault(self) -> Option<Fault> {
         Some(match self {
             Self::SegmentLost => Fault::SegmentLost,
+            Self::SegmentLate => Fault::SegmentLate,
             Self::AnswerLost => Fault::AnswerLost,
             Self::SynLost => Fault::HandshakeLost,
             Self::SynTimer => Fault::SynTimeout,
@@ -117,7 +118,65 @@ impl Kind {
             Self::Stall => Fault::Stall,
             Self::Signal => Fault::Signal,
             Self::Death => Fault::Death,
-            _ => return None,
+            Self::Turn
+            | Self::Poll
+            | Self::Listen
+            | Self::Accept
+            | Self::Connect
+            | Self::ConnectOutcome
+            | Self::Read
+            | Self::Write
+            | Self::ShutdownWrite
+            | Self::Close
+            | Self::Abort
+            | Self::SubscribeSignals
+            | Self::NextSignal
+            | Self::Submit
+            | Self::Collect
+            | Self::Entropy
+            | Self::Edge
+            | Self::Syn
+            | Self::SynAck
+            | Self::Bytes
+            | Self::Fin
+            | Self::Ack
+            | Self::JobDone
+            | Self::Hook
+            | Self::ListenPath
+            | Self::ConnectPath
+            | Self::StreamPair
+            | Self::SetNodelay
+            | Self::BindDatagram
+            | Self::ConnectDatagram
+            | Self::ReceiveFrom
+            | Self::SendTo
+            | Self::Datagram
+            | Self::DatagramUnwanted
+            | Self::Unreachable
+            | Self::Choose
+            | Self::Spend
+            | Self::Detach
+            | Self::Adopt
+            | Self::CloseDetached
+            | Self::ProcessStarted
+            | Self::ProcessExits
+            | Self::ProcessKilled
+            | Self::ProcessExit
+            | Self::SignalProcess
+            | Self::Resend
+            | Self::Repeat
+            | Self::Resume
+            | Self::LibcTime
+            | Self::LibcDate
+            | Self::LibcEntropy
+            | Self::Broken
+            | Self::FaultPoint
+            | Self::TimeWaitCut
+            | Self::SetKeepalive
+            | Self::ProbeSent
+            | Self::Probe
+            | Self::DelayedAck
+            | Self::Duplicate => return None,
         })
     }
 

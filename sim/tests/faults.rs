@@ -237,6 +237,8 @@ fn each_fault_is_counted_where_it_happens() {
     use Fault::*;
     let rough = WorldConfig::rough();
     let lossy = WorldConfig { segment_loss_permille: 100, ..calm() };
+    let late = WorldConfig { segment_reordering_permille: 100, ..calm() };
+    let twice = WorldConfig { segment_duplication_permille: 100, ..calm() };
     let datagram = |loss, twice| WorldConfig {
         datagram_loss_permille: loss,
         datagram_duplication_permille: twice,
@@ -249,6 +251,8 @@ fn each_fault_is_counted_where_it_happens() {
     all(calm(), transfer, &[], &[]);
     all(rough, transfer, &[ShortRead, ShortWrite, SplitFlight, SpuriousEdge], &[]);
     all(lossy, transfer, &[SegmentLost, AnswerLost, HandshakeLost, SynTimeout], &[]);
+    all(late, transfer, &[SegmentLate], &[]);
+    all(twice, transfer, &[SegmentTwice], &[]);
     all(calm(), refused, &[Refusal], &[]);
     all(calm(), reset, &[Reset], &[]);
     all(calm(), overflow, &[BacklogOverflow, SynTimeout], &[]);

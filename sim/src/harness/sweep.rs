@@ -1,7 +1,6 @@
 //! `Sweep`: many seeds of one scenario, each twice.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 
 use super::{Run, Scenario, ScenarioFailure, SweepCoverage};
@@ -52,6 +51,13 @@ impl Sweep {
     }
 }
 
+/// Takes the next seeds of those that are left; none where none is.
+fn take_block(left: &mut Range<u64>) -> Range<u64> {
+    let from = left.start;
+    left.start = from.saturating_add(BETWEEN).min(left.end).max(from);
+    from..left.start
+}
+
 impl Scenario {
     /// Runs each seed of a range twice, on all cores; between the two runs of a seed its thread runs others, so that what a
     /// run leaves behind in a process shows. A failure that only one of them has says so.
@@ -61,7 +67,7 @@ impl Scenario {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "each run is on one thread; they share nothing")]
     pub fn sweep(&self, seeds: Range<u64>) -> Sweep {
-        let next = AtomicU64::new(seeds.start);
+        let left = Mutex::new(seeds);
         let total = Mutex::new(Sweep::default());
         let workers = std::thread::available_parallelism().map_or(1, core::num::NonZeroUsize::get);
         std::thread::scope(|threads| {
@@ -69,11 +75,10 @@ impl Scenario {
                 threads.spawn(|| {
                     let mut part = Sweep::default();
                     loop {
-                        let from = next.fetch_add(BETWEEN, Ordering::Relaxed);
-                        if from >= seeds.end {
+                        let seeds = take_block(&mut left.lock().expect("no worker panics with it"));
+                        if seeds.is_empty() {
                             break;
                         }
-                        let seeds = from..seeds.end.min(from + BETWEEN);
                         let firsts: Vec<_> =
                             seeds.clone().map(|seed| self.run_first(seed)).collect();
                         for (seed, first) in seeds.zip(firsts) {
@@ -88,5 +93,31 @@ impl Scenario {
         total.failures.sort_by_key(|failure| failure.seed);
         total.findings = total.coverage.findings(self.expected);
         total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(mut seeds: Range<u64>, expected: &[Range<u64>]) {
+        for block in expected {
+            assert_eq!(take_block(&mut seeds), *block);
+        }
+        assert!(take_block(&mut seeds).is_empty(), "all are taken");
+        assert!(take_block(&mut seeds).is_empty(), "and stay so");
+    }
+
+    #[test]
+    fn each_seed_is_in_one_block() {
+        check(0..0, &[]);
+        #[expect(clippy::reversed_empty_ranges, reason = "a range may be empty so, too")]
+        check(3..0, &[]);
+        check(5..6, &[5..6]);
+        check(5..21, &[5..13, 13..21]);
+        check(5..22, &[5..13, 13..21, 21..22]);
+        let last = u64::MAX;
+        check(last - 9..last, &[last - 9..last - 1, last - 1..last]);
     }
 }

@@ -10,10 +10,11 @@
 
 use mainspring_executor::driver::Instant;
 
+use super::Side;
 use super::pipe::SEGMENT_BYTES;
 use super::wire::SEGMENTS_FOR_FAST;
-use super::{Side, State};
 use crate::choice::Label;
+use crate::coverage::Fault;
 use crate::event::{ConnectionId, Event, HostId};
 use crate::room::Room;
 use crate::trace::Kind;
@@ -52,6 +53,7 @@ impl Room {
         let Some((from, to)) = self.between_hosts(id, side) else { return };
         let (shard, permille) = (self.first_shard(from), self.config.segment_duplication_permille);
         if self.choices.chance_permille(shard, Label::SegmentDuplication, permille) {
+            self.coverage.add_fault(Fault::SegmentTwice);
             let other = self.now + self.delay(from, Some(to));
             self.push(other.max(arrival), id, Event::Duplicate(id, side));
         }
@@ -62,21 +64,5 @@ impl Room {
         let connection = &self.connections[id.index()];
         let hosts = connection.end(side).host.zip(connection.end(side.other()).host);
         hosts.filter(|(from, to)| from != to)
-    }
-
-    pub(super) fn duplicate_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
-        let receiver = sender.other();
-        let state = self.connection(id).end(receiver).state;
-        if state == State::Ghost {
-            self.ghost_hears(id, receiver, Kind::Duplicate, 0);
-            return id;
-        }
-        self.popped(id, receiver, Kind::Duplicate, 0);
-        if !state.is_over() {
-            self.acknowledge(id, receiver);
-        } else if self.connection(id).incoming(receiver).is_answer_owed {
-            self.send_reset(id, receiver);
-        }
-        id
     }
 }

@@ -141,22 +141,6 @@ impl Room {
         }
     }
 
-    pub(super) fn probe_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
-        let receiver = sender.other();
-        let state = self.connection(id).end(receiver).state;
-        if state == State::Ghost {
-            self.ghost_hears(id, receiver, Kind::Probe, 0);
-            return id;
-        }
-        self.popped(id, receiver, Kind::Probe, 0);
-        if !state.is_over() {
-            self.acknowledge(id, receiver);
-        } else if self.connection(id).incoming(receiver).is_answer_owed {
-            self.send_reset(id, receiver);
-        }
-        id
-    }
-
     /// Nobody answers: the connection has timed out, and the peer is told.
     fn give_up(&mut self, id: ConnectionId, side: Side) {
         self.expire(id, side);

@@ -211,8 +211,8 @@ impl Room {
             Event::Reset(id, side) => self.reset_arrived(id, side),
             Event::Resend(id, side) => self.resend_due(id, side),
             Event::Answer(id, side) => self.answer_due(id, side),
-            Event::Duplicate(id, side) => self.duplicate_arrived(id, side),
-            Event::Probe(id, side) => self.probe_arrived(id, side),
+            Event::Duplicate(id, side) => self.old_news_arrived(id, side, Kind::Duplicate),
+            Event::Probe(id, side) => self.old_news_arrived(id, side, Kind::Probe),
             Event::DelayedAck(id, side) => self.delayed_ack_due(id, side),
             Event::Letter(_) | Event::Job(..) | Event::Spurious(..) | Event::Hook(_) => {
                 unreachable!("not of the network: {event:?}")
@@ -445,6 +445,23 @@ impl Room {
             Family::Tcp | Family::Unix => ErrorKind::ConnectionReset,
         };
         self.break_end(id, receiver, error);
+        id
+    }
+
+    /// A segment arrives with nothing that its receiver did not have. It says what it has, or that there is no connection.
+    fn old_news_arrived(&mut self, id: ConnectionId, sender: Side, kind: Kind) -> ConnectionId {
+        let receiver = sender.other();
+        let state = self.connection(id).end(receiver).state;
+        if state == State::Ghost {
+            self.ghost_hears(id, receiver, kind, 0);
+            return id;
+        }
+        self.popped(id, receiver, kind, 0);
+        if !state.is_over() {
+            self.acknowledge(id, receiver);
+        } else if self.connection(id).incoming(receiver).is_answer_owed {
+            self.send_reset(id, receiver);
+        }
         id
     }
 
