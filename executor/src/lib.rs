@@ -150,6 +150,6 @@ pub use shard::{
     random, spawn, spawn_named,
 };
 pub(crate) use task::current;
-pub use task::{JoinError, JoinHandle, TaskId};
+pub use task::{JoinError, JoinHandle, TaskId, panic_message};
 pub use wait_graph::{Cycle, Link};
 pub use waits::{LongestWait, ResourceId};

@@ -18,6 +18,7 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 
 use mainspring_executor::driver::Instant;
+use mainspring_sim_allocator::Entered as Uncharged;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
@@ -108,7 +109,10 @@ impl Bypasses {
 }
 
 /// What the clock of the machine shows whose program runs on this thread. `None`: there is no run, so the system's own clock
-/// is right. `site` tells the place of the call, and is asked where somebody wants to know. Never panics.
+/// is right. `site` tells the place of the call, and is asked where somebody wants to know.
+///
+/// # Panics
+/// Where `site` does, or a subscriber of the log that is told that a poll takes long.
 pub fn time(site: impl FnOnce() -> String) -> Option<Duration> {
     ask(Asked::Time, site, |here| here.time().0)
 }
@@ -177,10 +181,18 @@ fn ask<R>(
     if here.is_asked.replace(true) {
         return None;
     }
+    let _answered = Answered(&here.is_asked);
     here.note(asked, site);
-    let answer = answer(&here);
-    here.is_asked.set(false);
-    Some(answer)
+    Some(answer(&here))
+}
+
+/// Lets the next call be heard, whatever became of this one.
+struct Answered<'a>(&'a Cell<bool>);
+
+impl Drop for Answered<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 /// A run, as libc sees it.
@@ -267,6 +279,7 @@ impl Here {
         room.bypassed(self.shard.get(), asked);
         let is_kept = room.config.record || room.config.is_strict;
         if is_kept && room.bypasses.kept.len() < KEPT_MAX {
+            let _bookkeeping = Uncharged::nobody();
             let (at, host) = (room.now, self.shard.get().map(|shard| &room.shard(shard).name));
             let host = host.map_or_else(|| "-".to_owned(), ToString::to_string);
             // It may take a while, and anything: nothing is borrowed here.

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use mainspring_executor::driver::Exhausted;
+use mainspring_sim_allocator::Entered;
 
 use crate::coverage::Fault;
 use crate::event::{HostId, ShardId};
@@ -137,6 +138,7 @@ impl Room {
             return Ok(());
         };
         let number = calls.made.len();
+        let _bookkeeping = Entered::nobody();
         calls.made.push(call);
         match calls.fails {
             Some((index, error)) if index == number => {

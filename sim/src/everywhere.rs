@@ -1,12 +1,12 @@
 //! `Everywhere`: a scenario that is run once, and then once more for each place at which something may go wrong.
 
-use core::any::Any;
 use core::fmt;
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::panic::catch_unwind;
 
 use mainspring_executor::driver::Signal;
+use mainspring_executor::panic_message;
 
 use crate::calls::{Call, Error};
 use crate::config::WorldConfig;
@@ -263,27 +263,18 @@ where
             let world = World::new(*seed, config);
             let check = scenario(&world);
             prepare(&world);
-            let report = world.run().map_err(|failure| failure.to_string())?;
-            let leaks = world.leaks();
-            if !leaks.is_empty() {
-                return Err(format!("still there after the end:\n  {}", leaks.join("\n  ")));
-            }
+            let report = world.run_to_end()?;
             check(&world);
             after(&world);
             Ok(report.trace_hash)
         };
         // A panic outside of all tasks, as of a check, is a run that does not hold.
-        let ran = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(words(&*panic)));
+        let ran = catch_unwind(AssertUnwindSafe(run))
+            .unwrap_or_else(|panic| Err(panic_message(&*panic).to_owned()));
         let fails = |message| SweepFailure { place: place.to_owned(), seed: *seed, message };
         let trace_hash = ran.map_err(fails)?;
         self.swept.run_count += 1;
         self.swept.trace_hash = self.swept.trace_hash.rotate_left(1) ^ trace_hash;
         Ok(())
     }
-}
-
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic without words").to_owned()
 }

@@ -7,7 +7,7 @@ use core::fmt;
 use core::panic::Location;
 use core::time::Duration;
 
-use mainspring_executor::driver::{Instant, TaskId};
+use mainspring_executor::driver::TaskId;
 use mainspring_executor::{Awaited, TaskDump, TaskState};
 
 use crate::host::Host;
@@ -60,7 +60,7 @@ impl Fairness {
         let told = |pick: Option<Pick>| pick.map(|pick| ReadyWait::of(host, pick));
         let still = dump.tasks.iter().filter_map(|task| {
             let TaskState::Ready { since: began } = task.state else { return None };
-            let (host, time) = (host.to_owned(), since(dump.at, began));
+            let (host, time) = (host.to_owned(), dump.at - began);
             Some(ReadyWait { host, task: task.id, origin: task.origin, polls: None, time })
         });
         let ready = self.longest_ready.take().into_iter();
@@ -89,7 +89,7 @@ impl Fairness {
                 let Awaited::Resource { id, what, origin } = wait.on else { continue };
                 // A message may be long in coming. What somebody holds is to be let go.
                 if dump.holders(id).next().is_some() {
-                    let (host, time) = (host.to_owned(), since(dump.at, wait.since));
+                    let (host, time) = (host.to_owned(), dump.at - wait.since);
                     let task = Some(task.id);
                     let waits = LineWait { host, what, task, origin, time, is_over: false };
                     self.line_waits.push(waits);
@@ -97,11 +97,6 @@ impl Fairness {
             }
         }
     }
-}
-
-/// What a clock shows, less when something began. (One that is set back shows less.)
-fn since(now: Instant, began: Instant) -> Duration {
-    now.max(began) - began
 }
 
 /// How long a task was ready.

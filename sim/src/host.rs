@@ -171,16 +171,21 @@ impl Host {
 
     /// How many bytes are alive of what this shard has allocated: its tasks in their polls, its executor, and what the room
     /// keeps for them, such as bytes that they sent and that are under way. It counts for who allocated it, whoever frees it. What a
-    /// scenario makes outside of tasks, and moves into one, is not counted.
+    /// scenario makes outside of tasks, and moves into one, is not counted, nor is what a run keeps of itself: trace, recording,
+    /// [latencies](crate::Latencies).
+    ///
+    /// Spare receive buffers, of 64 KiB each, belong to all shards of a thread as long as there are any: one counts for the shard that
+    /// needed it first, whoever reads into it later, in this world or in another one of the thread.
     ///
     /// # Panics
     /// Where the program does not use the allocator that counts: a test names
-    /// [`CountingAllocator`](mainspring_sim_allocator::CountingAllocator) as its `#[global_allocator]`.
+    /// [`CountingAllocator`](mainspring_sim_allocator::CountingAllocator) as its `#[global_allocator]`. And beyond 65,535 shards that
+    /// there are, or that have left bytes behind.
     #[must_use]
     pub fn bytes_live(&self) -> usize {
         self.seat
             .bytes_live()
-            .expect("a test that asks for bytes has a CountingAllocator as its #[global_allocator]")
+            .expect("a test that asks for bytes has a CountingAllocator as its #[global_allocator], and fewer than 65,536 shards")
     }
 
     /// Puts a file into the host's file tree, with the folders that it lies in, in place of one at the same path. Files

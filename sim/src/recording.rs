@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mainspring_executor::driver::Instant;
+use mainspring_sim_allocator::Entered;
 
 use crate::tape::Tape;
 
@@ -58,16 +59,17 @@ impl Recording {
         let mut made = self.made();
         made.count += 1;
         if value > 0 {
+            let _bookkeeping = Entered::nobody();
             made.chosen.push(chosen());
         }
     }
 
-    /// Counts an event of one of the worlds.
-    pub(crate) fn count_event(&self) {
-        self.made().event_count += 1;
+    /// Adds the events of a world that ends.
+    pub(crate) fn add_events(&self, count: u64) {
+        self.made().event_count += count;
     }
 
-    /// Turns and network events of all worlds so far.
+    /// Turns and network events of all worlds that were dropped.
     #[must_use]
     pub fn event_count(&self) -> u64 {
         self.made().event_count

@@ -3,7 +3,8 @@
 //! It runs no program: it notes what the programs ask for, and lets events happen. Who runs when is the world's affair.
 //! `tokens` is what a program holds open, `net` what moves between programs.
 //!
-//! Invariant: nothing here looks at all hosts, all connections or all links for the sake of one event, but for a crash.
+//! Invariant: nothing here looks at all hosts, all connections or all links for the sake of one event, but for a crash, a clock
+//! that is made to drift, and the question whether an end that asks for its peer may learn anything, where nothing else is to come.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
@@ -341,16 +342,17 @@ impl Room {
         }
     }
 
-    /// Notes something that a shard did or that happened to it.
+    /// Notes something that a shard did or that happened to it, and counts what goes wrong by it.
     #[inline]
     pub(crate) fn note(&mut self, shard: ShardId, kind: Kind, subject: u64, number: u64) {
-        self.note_of(Some(shard), kind, subject, number);
-        if self.config.record {
-            self.trace.attribute(self.shard(shard).spent.poll());
+        if let Some(fault) = kind.fault() {
+            self.coverage.add_fault(fault);
         }
+        let poll = || self.shards[shard.index()].spent.poll();
+        self.trace.note(self.now, Some(shard), kind, subject, number, poll);
     }
 
-    /// Notes something, and counts what goes wrong by it.
+    /// Notes something that no program did, and counts what goes wrong by it.
     #[inline]
     pub(crate) fn note_of(
         &mut self,
@@ -362,7 +364,7 @@ impl Room {
         if let Some(fault) = kind.fault() {
             self.coverage.add_fault(fault);
         }
-        self.trace.note(self.now, shard, kind, subject, number);
+        self.trace.note(self.now, shard, kind, subject, number, || None);
     }
 
     /// Notes something that happened to a machine.

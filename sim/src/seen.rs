@@ -1,5 +1,6 @@
-//! `Seen`: what all worlds of one run did, for who compares two runs. It outlives them, also where the run fails.
+//! `Seen`: what all worlds of one run did and reached, for who compares two runs. It outlives them, also where the run fails.
 
+use crate::coverage::Coverage;
 use crate::first_divergence;
 use crate::room::Room;
 
@@ -12,14 +13,20 @@ pub(crate) struct Seen {
     lines: Vec<String>,
     /// Which task did it, one for each line.
     tasks: Vec<Option<String>>,
+    coverage: Coverage,
 }
 
 impl Seen {
-    /// A world ends.
-    pub(crate) fn add(&mut self, room: &Room) {
+    /// A world ends, which has reached that.
+    pub(crate) fn add(&mut self, room: &Room, reached: Coverage) {
+        self.coverage.merge(reached);
         self.hash = self.hash.rotate_left(1) ^ room.trace.hash();
         self.lines.extend(room.trace_lines(usize::MAX));
         self.tasks.extend(room.trace.tasks());
+    }
+
+    pub(crate) fn coverage(&self) -> &Coverage {
+        &self.coverage
     }
 
     pub(crate) fn hash(&self) -> u64 {

@@ -7,6 +7,7 @@ use core::fmt;
 use std::rc::Rc;
 
 use mainspring_executor::driver::{Instant, Pulse, Token};
+use mainspring_sim_allocator::Entered;
 
 use crate::coverage::Fault;
 use crate::event::ShardId;
@@ -319,7 +320,7 @@ impl Trace {
         Self { hash: fold(0, seed), record: record.then(Record::default) }
     }
 
-    /// Notes one thing; a few nanoseconds where the text is not asked for.
+    /// Notes one thing; a few nanoseconds where the text is not asked for. `poll` says which did it, and is asked for the text.
     #[inline]
     pub(crate) fn note(
         &mut self,
@@ -328,6 +329,7 @@ impl Trace {
         kind: Kind,
         subject: u64,
         number: u64,
+        poll: impl FnOnce() -> Option<Pulse>,
     ) {
         let place = shard.map_or(0, |shard| shard.index() as u64 + 1);
         let mut hash = fold(self.hash, at.as_nanos());
@@ -335,10 +337,11 @@ impl Trace {
         hash = fold(hash, subject);
         self.hash = fold(hash, number);
         if let Some(record) = &mut self.record {
+            let _bookkeeping = Entered::nobody();
             if record.instants.last() != Some(&at) {
                 record.instants.push(at);
             }
-            record.entries.push(Entry { at, shard, kind, subject, number, poll: None });
+            record.entries.push(Entry { at, shard, kind, subject, number, poll: poll() });
         }
     }
 
@@ -352,15 +355,8 @@ impl Trace {
         number: u64,
     ) {
         if let Some(record) = &mut self.record {
+            let _bookkeeping = Entered::nobody();
             record.entries.push(Entry { at, shard, kind, subject: number, number: 0, poll });
-        }
-    }
-
-    /// What was noted last was done by that poll.
-    pub(crate) fn attribute(&mut self, poll: Option<Pulse>) {
-        let last = self.record.as_mut().and_then(|record| record.entries.last_mut());
-        if let Some(last) = last {
-            last.poll = poll;
         }
     }
 
@@ -536,7 +532,14 @@ mod tests {
     fn each_part_of_an_entry_counts() {
         let hash = |at, shard, kind, subject, number| {
             let mut trace = Trace::new(0, false);
-            trace.note(Instant::from_nanos(at), Some(ShardId::new(shard)), kind, subject, number);
+            trace.note(
+                Instant::from_nanos(at),
+                Some(ShardId::new(shard)),
+                kind,
+                subject,
+                number,
+                || None,
+            );
             trace.hash()
         };
         let base = hash(1, 1, Kind::Read, 1, 1);
@@ -553,7 +556,14 @@ mod tests {
         let names = [Rc::from("server")];
         let mut trace = Trace::new(0, true);
         let mut note = |kind, subject, number| {
-            trace.note(Instant::from_nanos(1), Some(ShardId::new(0)), kind, subject, number);
+            trace.note(
+                Instant::from_nanos(1),
+                Some(ShardId::new(0)),
+                kind,
+                subject,
+                number,
+                || None,
+            );
         };
         note(Kind::Read, 3, 17);
         note(Kind::Write, 3, WOULD_BLOCK);

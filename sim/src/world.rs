@@ -63,7 +63,6 @@ pub struct World {
     here: Rc<Here>,
     /// Who wants to know in the end what happened.
     seen: Option<Rc<RefCell<Seen>>>,
-    run_coverage: Option<Rc<RefCell<Coverage>>>,
     instants: RefCell<Instants>,
     pub(crate) memory: RefCell<Memory>,
 }
@@ -92,7 +91,6 @@ impl World {
             victims: Victims::default(),
             hooks: RefCell::default(),
             event_count: core::cell::Cell::new(0),
-            run_coverage: None,
             instants: RefCell::default(),
             memory: RefCell::default(),
         }
@@ -271,7 +269,6 @@ impl World {
         self.wake_all();
         loop {
             self.bury()?;
-            self.check_bypasses()?;
             self.room.borrow_mut().close_abandoned();
             for shard in self.unparked.take() {
                 self.room.borrow_mut().wake(shard);
@@ -337,11 +334,6 @@ impl World {
         self.room.borrow().coverage.clone()
     }
 
-    /// When this world is dropped, adds what it has reached to that of its run.
-    pub(crate) fn tell_coverage(&mut self, run: &Rc<RefCell<Coverage>>) {
-        self.run_coverage = Some(Rc::clone(run));
-    }
-
     /// Everything that is left: what the ledger of each host still lists, what its kernel still holds open, and what was given to
     /// futures that their tasks do not poll, while others wait for it ([`Futurelock`](mainspring_executor::Futurelock)).
     #[must_use]
@@ -402,7 +394,7 @@ impl World {
             // What it forgot is dropped with nothing borrowed, as its own kernel closes it.
             let forgotten = self.room.borrow_mut().shard_buried(shard, life);
             drop(forgotten);
-            self.harvest()?;
+            self.check_programs()?;
         }
     }
 
@@ -415,15 +407,23 @@ impl World {
         let turn = || during_turn(&self.room, id, || shard.turn(Turn::Poll));
         let turned = self.here.run(id, turn);
         drop(charged);
+        self.room.borrow_mut().crash_if_asked(id);
+        if turned.is_ok() {
+            self.room.borrow_mut().turn_ended(id, shard.next_wake());
+        }
+        self.check_programs()?;
         if let Err(error) = turned {
             return Err(self.failure(FailureKind::Shard, format!("{error}\n")));
         }
-        self.check_promises()?;
-        self.room.borrow_mut().crash_if_asked(id);
-        self.room.borrow_mut().turn_ended(id, shard.next_wake());
-        self.harvest()?;
         // Its tasks spent time, in which other things became due.
         if self.now() > started { self.happen() } else { Ok(()) }
+    }
+
+    /// Looks at what programs did, after each piece of their code: the cause before what may come of it.
+    fn check_programs(&self) -> Result<(), Failure> {
+        self.check_bypasses()?;
+        self.check_promises()?;
+        self.harvest()
     }
 
     /// Looks at the foreground tasks that have ended.
@@ -475,9 +475,9 @@ impl World {
             match step {
                 Step::Idle => break,
                 Step::Happened => {}
-                Step::Hook(number) => self.run_hook(number),
-                Step::Call(due) => self.run_call(due),
-                Step::Spawn(due) => self.start_process(due),
+                Step::Hook(number) => self.run_hook(number)?,
+                Step::Call(due) => self.run_call(due)?,
+                Step::Spawn(due) => self.start_process(due)?,
             }
             self.count_event()?;
         }
@@ -485,24 +485,27 @@ impl World {
         Ok(())
     }
 
-    fn run_hook(&self, number: u32) {
+    fn run_hook(&self, number: u32) -> Result<(), Failure> {
         let hook = self.hooks.borrow_mut()[number as usize].take();
         hook.expect("a hook has one event")(self);
+        self.check_programs()
     }
 
     /// Runs a closure that a program offloaded: outside of all shards, as on a thread of its own.
-    fn run_call(&self, due: DueCall) {
+    fn run_call(&self, due: DueCall) -> Result<(), Failure> {
         let seat = self.host_of(due.shard()).seat;
         let charged = seat.charged();
         let ran = self.here.run(due.shard(), || due.run());
         drop(charged);
-        let Some((handle, over)) = ran else { return };
-        let left = self.room.borrow_mut().job_ended(handle, over);
-        drop(left);
+        if let Some((handle, over)) = ran {
+            let left = self.room.borrow_mut().job_ended(handle, over);
+            drop(left);
+        }
+        self.check_programs()
     }
 
     /// Starts a child: a shard of its own, with its program as the first task.
-    fn start_process(&self, mut due: DueSpawn) {
+    fn start_process(&self, mut due: DueSpawn) -> Result<(), Failure> {
         let spawn = core::mem::take(&mut *due.spawn);
         let starting = self.room.borrow_mut().start_process(due.handle.shard, spawn);
         let started = starting.map(|starting| {
@@ -520,14 +523,12 @@ impl World {
         });
         let left = self.room.borrow_mut().job_ended(due.handle, due.over(started));
         drop(left);
+        self.check_programs()
     }
 
     fn count_event(&self) -> Result<(), Failure> {
         let count = self.event_count.get() + 1;
         self.event_count.set(count);
-        if let Some(recording) = &self.recording {
-            recording.count_event();
-        }
         let (now, count_max, per_instant_max) = {
             let room = self.room.borrow();
             (room.now, room.config.event_count_max, room.config.events_per_instant_max)
@@ -564,11 +565,11 @@ impl Drop for World {
     /// Tasks may hold hosts, and hosts hold tasks: someone has to end that.
     fn drop(&mut self) {
         let _here = self.here.enter();
+        if let Some(recording) = &self.recording {
+            recording.add_events(self.event_count.get());
+        }
         // What destructors say from here on is no part of the run.
         let reached = core::mem::take(&mut self.room.borrow_mut().coverage);
-        if let Some(run) = &self.run_coverage {
-            run.borrow_mut().merge(reached);
-        }
         let hosts = self.hosts.take();
         for host in &hosts {
             self.here.run(host.shard_id, || host.seat.bury_all());
@@ -576,7 +577,7 @@ impl Drop for World {
         let debris = core::mem::take(&mut self.room.borrow_mut().debris);
         drop(debris);
         if let Some(seen) = &self.seen {
-            seen.borrow_mut().add(&self.room.borrow());
+            seen.borrow_mut().add(&self.room.borrow(), reached);
         }
     }
 }

@@ -130,7 +130,7 @@ fn a_leak_is_found() {
         |_: &World| {}
     };
     let failure = Everywhere::new(0, WorldConfig::calm(), scenario).cancel().expect_err("a leak");
-    assert!(failure.message.contains("still there after the end"), "{failure}");
+    assert!(failure.message.contains("still alive after the end"), "{failure}");
     assert!(failure.message.contains("sim/tests/everywhere.rs"), "{failure}");
 }
 

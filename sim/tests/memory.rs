@@ -8,7 +8,7 @@ use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::time::sleep;
 use mainspring_executor::{offload, spawn};
-use mainspring_sim::{Host, World, WorldConfig};
+use mainspring_sim::{Host, Source, World, WorldConfig};
 use mainspring_sim_allocator::CountingAllocator;
 
 #[global_allocator]
@@ -64,8 +64,8 @@ fn phase(world: &World, server: &Host, client: &Host) {
     world.note_memory();
 }
 
-fn service(is_leaky: bool, config: WorldConfig) -> (World, Host) {
-    let world = World::new(1, config);
+fn service(is_leaky: bool, source: Source, config: WorldConfig) -> (World, Host) {
+    let world = World::new(source, config);
     let (server, client) = (world.host("server"), world.host("client"));
     drop(server.spawn(serve(is_leaky)));
     for _ in 0..6 {
@@ -77,7 +77,7 @@ fn service(is_leaky: bool, config: WorldConfig) -> (World, Host) {
 #[test]
 fn a_leak_grows_from_phase_to_phase() {
     for config in [WorldConfig::calm(), WorldConfig::rough()] {
-        let (world, _server) = service(true, config);
+        let (world, _server) = service(true, 1.into(), config);
         let growth = world.memory_growth();
         let names: Vec<&str> = growth.iter().map(|growth| &*growth.host).collect();
         assert_eq!(names, ["server"], "{growth:?}");
@@ -91,10 +91,48 @@ fn a_leak_grows_from_phase_to_phase() {
 #[test]
 fn the_same_service_without_the_leak_stays_as_it_is() {
     for config in [WorldConfig::calm(), WorldConfig::rough()] {
-        let (world, server) = service(false, config);
+        let (world, server) = service(false, 1.into(), config);
         assert_eq!(world.memory_growth(), []);
         assert!(server.bytes_live() < 100_000, "{}", server.bytes_live());
     }
+}
+
+/// What each of the two hosts has in the end.
+fn bytes(source: Source, config: WorldConfig) -> Vec<usize> {
+    let (world, _) = service(false, source, config);
+    let hosts = ["server", "client"].map(|name| world.find(name).expect("it is there"));
+    hosts.map(|host| host.bytes_live()).to_vec()
+}
+
+#[test]
+fn a_run_that_is_recorded_shows_the_same_bytes() {
+    for (seed, config) in (0..4)
+        .flat_map(|seed| [WorldConfig::calm(), WorldConfig::rough()].map(|config| (seed, config)))
+    {
+        let silent = bytes(seed.into(), config.clone());
+        let record = WorldConfig { record: true, ..config.clone() };
+        assert_eq!(bytes(seed.into(), record), silent, "its trace is kept");
+        let mut source = Source::from(seed);
+        let recording = source.record();
+        assert_eq!(bytes(source, config), silent, "its choices are kept");
+        assert!(recording.choice_count() > 100);
+    }
+}
+
+#[test]
+fn what_a_run_keeps_of_itself_is_nobodys() {
+    let world = World::new(1, WorldConfig::calm());
+    let (host, latencies) = (world.host("client"), world.latencies());
+    let measured = latencies.clone();
+    host.run(async move {
+        for _ in 0..10_000 {
+            measured.measure(core::future::ready(())).await;
+        }
+    });
+    let before = host.bytes_live();
+    world.run().expect("it ends well");
+    assert!(host.bytes_live() < before + 50_000, "{} from {before}", host.bytes_live());
+    assert_eq!(latencies.all().count(), 10_000);
 }
 
 #[test]

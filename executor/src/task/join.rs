@@ -31,8 +31,9 @@ impl JoinError {
     }
 }
 
-/// What a panic said, if it said it in words.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+/// What a panic said, if it said it in words; else that it did not. `payload` is what it was caught with.
+#[must_use]
+pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     if let Some(message) = payload.downcast_ref::<&str>() {
         message
     } else if let Some(message) = payload.downcast_ref::<String>() {

@@ -38,8 +38,7 @@ use crate::scope::Children;
 
 pub(crate) use extras::Extras;
 use extras::Kept;
-pub(crate) use join::panic_message;
-pub use join::{JoinError, JoinHandle};
+pub use join::{JoinError, JoinHandle, panic_message};
 pub(crate) use memory::TaskMemory;
 use owned::{Start, Stop};
 pub(crate) use raw::Birth;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 /// Owners at a time, with those that are gone and whose bytes are not.
 const OWNERS_MAX: usize = 1 << 16;
 
-/// The live bytes of each owner. The first stands for nobody.
+/// The live bytes of each owner. The first stands for nobody, and is not counted.
 static LIVE: [AtomicUsize; OWNERS_MAX] = [const { AtomicUsize::new(0) }; OWNERS_MAX];
 
 /// Whether the allocator is that of this program: it has counted something.
@@ -40,13 +40,11 @@ impl Numbers {
         if let Some(place) = self.gone.iter().rposition(is_clean) {
             return self.gone.swap_remove(place);
         }
-        let number = self.next;
-        assert!(
-            (number as usize) < OWNERS_MAX,
-            "{OWNERS_MAX} owners are alive, or are gone and have left bytes behind"
-        );
+        if self.next as usize == OWNERS_MAX {
+            return NOBODY;
+        }
         self.next += 1;
-        number
+        self.next - 1
     }
 }
 
@@ -55,10 +53,7 @@ impl Numbers {
 pub struct Owner(u32);
 
 impl Owner {
-    /// One that has nothing.
-    ///
-    /// # Panics
-    /// At 65,535 owners that are alive, or are gone and have left bytes behind.
+    /// One that has nothing. What is beyond 65,535 owners that are alive, or are gone and have left bytes behind, is not counted.
     #[must_use]
     pub fn new() -> Self {
         Self(with_numbers(Numbers::take))
@@ -78,10 +73,11 @@ impl Owner {
     }
 
     /// How many bytes of it are alive. `None` where the program does not use the
-    /// [`CountingAllocator`](crate::CountingAllocator).
+    /// [`CountingAllocator`](crate::CountingAllocator), or there were [too many](Owner::new) owners when it was made.
     #[must_use]
     pub fn bytes_live(&self) -> Option<usize> {
-        IS_COUNTING.load(Relaxed).then(|| LIVE[self.0 as usize].load(Relaxed))
+        let is_counted = IS_COUNTING.load(Relaxed) && self.0 != NOBODY;
+        is_counted.then(|| LIVE[self.0 as usize].load(Relaxed))
     }
 }
 
@@ -93,11 +89,13 @@ impl Default for Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        with_numbers(|numbers| numbers.gone.push(self.0));
+        if self.0 != NOBODY {
+            with_numbers(|numbers| numbers.gone.push(self.0));
+        }
     }
 }
 
-/// See [`Owner::entered`].
+/// Who is charged, until it is dropped: see [`Owner::entered`].
 #[derive(Debug)]
 pub struct Entered {
     before: u32,
@@ -106,6 +104,13 @@ pub struct Entered {
 }
 
 impl Entered {
+    /// Charges nobody for what is allocated on this thread while the guard lives, as [`Owner::entered`] charges somebody: for who
+    /// keeps account of an owner while it runs.
+    #[must_use = "the one before is charged once the guard is gone"]
+    pub fn nobody() -> Self {
+        Self::of(NOBODY)
+    }
+
     fn of(number: u32) -> Self {
         Self { before: CURRENT.replace(number), _one_thread: PhantomData }
     }
@@ -119,7 +124,7 @@ impl Drop for Entered {
 
 /// The list of numbers is nobody's.
 fn with_numbers<R>(body: impl FnOnce(&mut Numbers) -> R) -> R {
-    let _entered = Entered::of(NOBODY);
+    let _entered = Entered::nobody();
     body(&mut NUMBERS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -133,10 +138,14 @@ pub(crate) fn add(owner: u32, bytes: usize) {
     if !IS_COUNTING.load(Relaxed) {
         IS_COUNTING.store(true, Relaxed);
     }
-    LIVE[owner as usize].fetch_add(bytes, Relaxed);
+    if owner != NOBODY {
+        LIVE[owner as usize].fetch_add(bytes, Relaxed);
+    }
 }
 
 /// So many bytes less.
 pub(crate) fn remove(owner: u32, bytes: usize) {
-    LIVE[owner as usize].fetch_sub(bytes, Relaxed);
+    if owner != NOBODY {
+        LIVE[owner as usize].fetch_sub(bytes, Relaxed);
+    }
 }

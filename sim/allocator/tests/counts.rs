@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::panic::catch_unwind;
 use std::thread;
 
-use mainspring_sim_allocator::{CountingAllocator, Owner};
+use mainspring_sim_allocator::{CountingAllocator, Entered, Owner};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -34,6 +34,19 @@ fn a_block_is_its_owners_until_it_is_freed() {
     assert_eq!((live(), zeroed.iter().sum()), ((Some(64), Some(0)), 0_u64));
     thread::scope(|scope| drop(scope.spawn(move || drop(zeroed))));
     assert_eq!(live(), (Some(0), Some(0)));
+}
+
+#[test]
+fn who_keeps_account_may_charge_nobody() {
+    let owner = Owner::new();
+    let _entered = owner.entered();
+    let account = {
+        let _nobody = Entered::nobody();
+        vec![1_u8; 100]
+    };
+    assert_eq!(owner.bytes_live(), Some(0));
+    let kept = Box::new(7_u64);
+    assert_eq!((owner.bytes_live(), account.len(), *kept), (Some(8), 100, 7));
 }
 
 #[test]

@@ -16,7 +16,8 @@
 //! An executable's own definition of a function goes before that of a shared library, for the executable and for all libraries
 //! that it loads. So this crate defines `clock_gettime`, `gettimeofday`, `time`, `getrandom`, `getentropy`, and `syscall`, by
 //! which some crates ask for the same. The real answers are those of the system's calls themselves, without libc: nothing is
-//! looked up, nothing is set up, so it does not matter how early they come, and none of these functions calls another.
+//! looked up, nothing is set up, so it does not matter how early they come; and where one of these functions calls another,
+//! that is this crate's own.
 //!
 //! # What it does not see
 //! Who goes past libc: inline assembly, `rdtsc`, the vDSO, and crates like `rustix` that make system calls on their own. What

@@ -17,10 +17,11 @@ use std::rc::Rc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mainspring_executor::driver::Driver;
+use mainspring_executor::offload;
 use mainspring_executor::os::OsDriver;
 use mainspring_executor::time::{now, sleep, wall_clock};
-use mainspring_sim::bypass::{Asked, Bypasses, alone, is_guarded};
-use mainspring_sim::{FailureKind, World, WorldConfig};
+use mainspring_sim::bypass::{self, Asked, Bypasses, alone, is_guarded};
+use mainspring_sim::{FailureKind, Host, World, WorldConfig};
 use mainspring_sim_guard as _;
 use rand::Rng;
 
@@ -262,6 +263,58 @@ fn who_waits_for_the_time_to_pass_is_a_stall() {
         mainspring_executor::metrics().snapshot().stalls
     });
     assert!(stalls > 0);
+}
+
+#[test]
+fn who_panics_over_the_place_of_a_call_silences_no_other() {
+    let (answers, bypasses) = run(1, || async {
+        let panics = || bypass::time(|| panic!("no place"));
+        assert!(std::panic::catch_unwind(panics).is_err());
+        [bypass::time(String::new), bypass::date(String::new)]
+    });
+    assert!(answers.iter().all(Option::is_some), "{answers:?}");
+    assert_eq!((bypasses.count(), bypasses.kept.len()), (3, 2));
+}
+
+/// The cause is told, not what may have come of it.
+#[test]
+fn a_call_is_told_before_what_comes_after_it() {
+    fn check(play: fn(&World, &Host)) {
+        let world = World::new(1, WorldConfig { is_strict: true, ..WorldConfig::calm() });
+        play(&world, &world.host("server"));
+        let failure = world.run().expect_err("it asks for the time");
+        assert_eq!(failure.kind, FailureKind::Bypass, "{failure}");
+    }
+    check(|_, host| {
+        host.run(async {
+            let _ = Instant::now();
+            panic!("in the same turn");
+        });
+    });
+    check(|_, host| {
+        host.run(async {
+            let _ = Instant::now();
+            mainspring_executor::always!(false, "it never holds");
+        });
+    });
+    check(|_, host| {
+        host.run(async {
+            offload::blocking(|| {
+                let _ = Instant::now();
+                panic!("in the same call");
+            })
+            .await
+            .expect("it does not panic");
+        });
+    });
+    check(|world, host| {
+        let fails = host.clone();
+        host.run(async { sleep(Duration::from_secs(9)).await });
+        world.at(mainspring_executor::driver::Instant::START, move |_| {
+            let _ = Instant::now();
+            fails.run(async { panic!("after the step") });
+        });
+    });
 }
 
 #[test]

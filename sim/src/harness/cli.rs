@@ -149,8 +149,8 @@ fn read_file(path: &str) -> std::io::Result<String> {
 }
 
 /// The command line for some scenarios, as the `main` of a binary: `list`, `sweep`, `replay`, `minimise`, `explore`; `--help`
-/// tells what each takes. Its exit code is 1 where a run does not hold, or the command cannot be done, and 2 where it is not
-/// understood.
+/// tells what each takes. Its exit code is 1 where a run does not hold, or there is nothing to make smaller, and 2 where the
+/// command is not understood, there is no such scenario, or `--strict` is asked of a binary without the guard.
 ///
 /// ```no_run
 /// use std::process::ExitCode;

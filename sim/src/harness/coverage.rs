@@ -74,15 +74,22 @@ impl SweepCoverage {
                 format!("{site} was passed in {} of {runs} runs, and never held", count.passed.runs)
             })
             .collect();
-        for name in expected {
-            let has_held =
-                self.sites().any(|(site, count)| site.name == *name && count.held.times > 0);
-            if !has_held && !idle.iter().any(|(site, _)| site.name == *name) {
+        for name in self.missed(expected) {
+            if !idle.iter().any(|(site, _)| site.name == name) {
                 findings
                     .push(format!("\"{name}\" is expected, and none of {runs} runs reached it"));
             }
         }
         findings
+    }
+
+    /// Those of these names of which no site has held in any run.
+    #[must_use]
+    pub fn missed<'n>(&self, expected: &[&'n str]) -> Vec<&'n str> {
+        let has_held = |name: &str| {
+            self.sites().any(|(site, count)| site.name == name && count.held.times > 0)
+        };
+        expected.iter().copied().filter(|name| !has_held(name)).collect()
     }
 
     pub(super) fn add(&mut self, run: &Coverage) {
@@ -226,6 +233,7 @@ mod tests {
         let sweep =
             sweep(&[&[(&RARE, false), (&USUAL, true)], &[(&RARE, false), (&TROUBLE, false)]]);
         let expected = ["rare", "usual", "place", "trouble"];
+        assert_eq!(sweep.missed(&expected), ["rare", "place", "trouble"]);
         assert_eq!(
             sweep.findings(&expected),
             [

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use mainspring_executor::Instant;
+use mainspring_executor::{Instant, panic_message};
 
 use super::ScenarioFailure;
 use crate::bypass::{alone, is_guarded};
@@ -41,28 +41,24 @@ pub struct Scenario {
 /// What a run gets.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    seed: u64,
     record: bool,
     is_strict: bool,
     source: Source,
+    /// What the worlds that are gone did.
     seen: Rc<RefCell<Seen>>,
-    /// What the worlds that are gone have reached.
-    coverage: Rc<RefCell<Coverage>>,
 }
 
 impl Setup {
     /// A run with these choices: of a seed, of a tape.
     #[must_use]
     pub fn of(source: impl Into<Source>) -> Self {
-        let source = source.into();
-        let (seen, coverage) = (Rc::default(), Rc::default());
-        Self { seed: source.seed(), record: false, is_strict: false, source, seen, coverage }
+        Self { record: false, is_strict: false, source: source.into(), seen: Rc::default() }
     }
 
     /// Decides what the scenario leaves open and does not ask its worlds for.
     #[must_use]
     pub fn seed(&self) -> u64 {
-        self.seed
+        self.source.seed()
     }
 
     /// Whether the text of the trace is kept.
@@ -78,9 +74,7 @@ impl Setup {
         let record = self.record || config.record;
         let is_strict = self.is_strict || config.is_strict;
         let config = WorldConfig { record, is_strict, ..config };
-        let mut world = World::new(self.source.clone(), config).seen_by(&self.seen);
-        world.tell_coverage(&self.coverage);
-        world
+        World::new(self.source.clone(), config).seen_by(&self.seen)
     }
 }
 
@@ -106,16 +100,7 @@ pub struct Run {
 /// # Errors
 /// Why it did not hold.
 pub fn conclude(world: &World, request_count: u64) -> Result<Run, String> {
-    let report = world.run().map_err(|failure| failure.to_string())?;
-    let leaks = world.leaks();
-    if !leaks.is_empty() {
-        let mut message = format!("leak: still alive after the end:\n  {}", leaks.join("\n  "));
-        for event in world.trace() {
-            message.push('\n');
-            message.push_str(&event);
-        }
-        return Err(message);
-    }
+    let report = world.run_to_end()?;
     Ok(Run {
         trace_hash: report.trace_hash,
         virtual_end: report.at,
@@ -175,20 +160,16 @@ impl Scenario {
 
     fn observe_here(&self, source: Source, record: bool) -> Observed {
         let setup = Setup { record, is_strict: self.is_strict, ..Setup::of(source) };
-        let (seed, tape) = (setup.seed, setup.source.tape().cloned());
+        let (seed, tape) = (setup.seed(), setup.source.tape().cloned());
         let body = self.body;
         // A panic outside of any task is a failure of this seed, not the end of a sweep.
         let ran = catch_unwind(AssertUnwindSafe(|| body(&setup)));
-        let ran = ran.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(format!("panic: {}", text.unwrap_or("without words")))
-        });
-        let coverage = setup.coverage.take();
+        let ran = ran.unwrap_or_else(|panic| Err(format!("panic: {}", panic_message(&*panic))));
+        let seen = setup.seen.take();
         let result = ran
-            .map(|run| Run { coverage, ..run })
+            .map(|run| Run { coverage: seen.coverage().clone(), ..run })
             .map_err(|message| self.failure(seed, tape, message));
-        Observed { result, seen: setup.seen.take() }
+        Observed { result, seen }
     }
 
     /// Runs it once, and keeps its choices.

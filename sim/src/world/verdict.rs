@@ -23,6 +23,24 @@ impl World {
         broken.map_or(Ok(()), |details| Err(self.failure(FailureKind::Promise, details)))
     }
 
+    /// Runs it, and looks at what is left.
+    ///
+    /// # Errors
+    /// Why it failed, or what is left, with the trace where that is recorded.
+    pub(crate) fn run_to_end(&self) -> Result<Report, String> {
+        let report = self.run().map_err(|failure| failure.to_string())?;
+        let leaks = self.leaks();
+        if leaks.is_empty() {
+            return Ok(report);
+        }
+        let mut message = format!("leak: still alive after the end:\n  {}", leaks.join("\n  "));
+        for event in self.trace() {
+            message.push('\n');
+            message.push_str(&event);
+        }
+        Err(message)
+    }
+
     pub(super) fn report(&self) -> Report {
         let room = self.room.borrow();
         let hosts = self.hosts.borrow();

@@ -370,8 +370,6 @@ fn nothing_is_left(ledger: &str, witness: &Witness) -> Result<(), String> {
 /// Makes a panic an error.
 fn guarded<T>(body: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(format!("panic: {}", text.unwrap_or("without words")))
+        Err(format!("panic: {}", mainspring_executor::panic_message(&*panic)))
     })
 }
