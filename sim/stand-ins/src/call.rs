@@ -125,23 +125,23 @@ impl<P: Protocol> Call<P> {
     pub fn ask(&mut self, question: P::Question) -> io::Result<()> {
         self.shared.note(self.number, What::Asked(question));
         let answered = self.answer_count;
-        let leaves = self.shared.rules.draw(self.number, |act| match act {
+        let leaves = self.shared.rules.draw_first(self.number, |act| match act {
             Act::Any(any) if any.is_of_question() => match any {
                 Behaviour::Leave { answers } => (answered >= *answers).then_some(()),
                 _ => None,
             },
             _ => None,
         });
-        if leaves.is_empty() { Ok(()) } else { Err(ErrorKind::ConnectionAborted.into()) }
+        if leaves.is_none() { Ok(()) } else { Err(ErrorKind::ConnectionAborted.into()) }
     }
 
-    /// What of the protocol's own misbehaviour comes to pass now, of all that `pick` picks: the first.
+    /// What of the protocol's own misbehaviour comes to pass now, of all that `pick` picks: the first. The others are not used
+    /// up, where they hold for so many times.
     pub fn own<T>(&self, pick: impl Fn(&P::Behaviour) -> Option<T>) -> Option<T> {
-        let drawn = self.shared.rules.draw(self.number, |act| match act {
+        self.shared.rules.draw_first(self.number, |act| match act {
             Act::Own(own) => pick(own),
             Act::Any(_) => None,
-        });
-        drawn.into_iter().next()
+        })
     }
 
     /// A number below `bound`, drawn; 0 is to be the harmless one.

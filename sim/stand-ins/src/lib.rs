@@ -45,6 +45,7 @@ mod bell;
 mod call;
 mod feed;
 mod http;
+mod mailbox;
 pub mod postgres;
 mod redis;
 mod rules;

@@ -88,20 +88,39 @@ impl<B: Clone> Rules<B> {
     /// What of the rules in force comes to pass for this connection, now: those that `pick` picks, in the order in which they
     /// were set. Rules that hold for one in so many are drawn, those for so many times are used up.
     pub(crate) fn draw<T>(&self, connection: u64, pick: impl Fn(&Act<B>) -> Option<T>) -> Vec<T> {
+        let mut list = self.list.borrow_mut();
+        self.drawn(&mut list, connection, pick).collect()
+    }
+
+    /// The first of what [`Rules::draw`] gives. Rules behind it are neither drawn nor used up.
+    pub(crate) fn draw_first<T>(
+        &self,
+        connection: u64,
+        pick: impl Fn(&Act<B>) -> Option<T>,
+    ) -> Option<T> {
+        let mut list = self.list.borrow_mut();
+        self.drawn(&mut list, connection, pick).next()
+    }
+
+    /// Draws one rule after the other, as far as it is asked to.
+    fn drawn<T>(
+        &self,
+        list: &mut [Entry<B>],
+        connection: u64,
+        pick: impl Fn(&Act<B>) -> Option<T>,
+    ) -> impl Iterator<Item = T> {
         let at = now();
-        let mut drawn = Vec::new();
-        for entry in &mut *self.list.borrow_mut() {
-            let Some(picked) = pick(&entry.act) else { continue };
+        list.iter_mut().filter_map(move |entry| {
+            let picked = pick(&entry.act)?;
             if !entry.is_in_force(at, connection) {
-                continue;
+                return None;
             }
             if entry.one_in > 1 && (self.choose)(entry.one_in) != entry.one_in - 1 {
-                continue;
+                return None;
             }
             entry.times = entry.times.map(|left| left - 1);
-            drawn.push(picked);
-        }
-        drawn
+            Some(picked)
+        })
     }
 
     fn of_server<T>(&self, pick: impl Fn(&Behaviour) -> Option<T>) -> Option<T> {

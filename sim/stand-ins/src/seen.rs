@@ -20,6 +20,6 @@ pub enum What<Q> {
     Connected,
     /// A question was read whole, whether it was answered or not.
     Asked(Q),
-    /// A connection ended, whoever ended it.
+    /// A connection ended, whoever ended it: its client, a rule, the end of the stand-in, or a crash of its machine.
     Ended,
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use futures::{FutureExt, select_biased};
 use mainspring_executor::driver::{Exhausted, ListenOptions};
 use mainspring_executor::net::{TcpListener, TcpStream};
-use mainspring_executor::time::{now, sleep, sleep_until};
+use mainspring_executor::time::{now, sleep, sleep_until, wall_clock};
 use mainspring_executor::{CancelToken, Scope, random};
 use mainspring_sim::Host;
 
@@ -114,8 +114,8 @@ pub(crate) struct Shared<P: Protocol> {
 }
 
 impl<P: Protocol> StandIn<P> {
-    /// Starts it on a host of a simulated room, on all of its addresses, as a task that the run waits for: a stand-in that nobody
-    /// ends is a run that deadlocks. Open choices are drawn on behalf of the host. After [`Host::restart`] it is made anew.
+    /// Starts it on a host of a simulated room, on its IPv4 address, as a task that the run waits for: a stand-in that nobody ends is
+    /// a run that deadlocks. Open choices are drawn on behalf of the host. After [`Host::restart`] it is made anew.
     ///
     /// # Panics
     /// In its task, which fails the run, where the port is taken.
@@ -269,16 +269,14 @@ impl<P: Protocol> Shared<P> {
             accepted = pin!(listener.accept().fuse()) => accepted,
         };
         match accepted {
-            Ok((stream, _)) if beyond == Some(Beyond::Reset) => {
-                self.connected();
-                stream.abort();
-            }
             Ok((stream, _)) => {
-                let number = self.connected();
                 // Counted now: the limit is looked at again before the task runs.
                 let open = Open::new(self);
-                let is_told = beyond.is_some();
-                drop(connections.spawn(run(open, number, stream, is_told)));
+                if beyond == Some(Beyond::Reset) {
+                    stream.abort();
+                } else {
+                    drop(connections.spawn(run(open, stream, beyond.is_some())));
+                }
             }
             Err(error) if Exhausted::is(&error) => sleep(EXHAUSTED_PAUSE).await,
             // The client has given up.
@@ -296,14 +294,6 @@ impl<P: Protocol> Shared<P> {
         }
     }
 
-    /// Gives a connection its number.
-    fn connected(&self) -> u64 {
-        let number = self.accepted_count.get() + 1;
-        self.accepted_count.set(number);
-        self.note(number, What::Connected);
-        number
-    }
-
     pub(crate) fn note(&self, connection: u64, what: What<P::Question>) {
         let mut seen = self.seen.borrow_mut();
         if seen.len() == SEEN_MAX {
@@ -314,21 +304,20 @@ impl<P: Protocol> Shared<P> {
 }
 
 /// Serves a connection to its end.
-async fn run<P: Protocol>(open: Open<P>, number: u64, stream: TcpStream, is_beyond_limit: bool) {
-    let shared = &open.0;
-    let drawn = shared.rules.draw(number, |act| match act {
+async fn run<P: Protocol>(open: Open<P>, stream: TcpStream, is_beyond_limit: bool) {
+    let Open { shared, number } = &open;
+    let drawn = shared.rules.draw_first(*number, |act| match act {
         Act::Any(behaviour) if behaviour.is_of_connection() => Some(behaviour.clone()),
         _ => None,
     });
-    let mut call = Call::new(Rc::clone(shared), number, stream, is_beyond_limit);
-    let ended = match drawn.first() {
+    let mut call = Call::new(Rc::clone(shared), *number, stream, is_beyond_limit);
+    let ended = match drawn {
         Some(Behaviour::Deaf) => call.wait_for_end().await,
         Some(_) => Err(call.stall().await),
         None => P::converse(call).await,
     };
     // A client that goes away or talks nonsense ends its own connection only.
     drop(ended);
-    shared.note(number, What::Ended);
 }
 
 fn listen(address: SocketAddr) -> TcpListener {
@@ -336,19 +325,30 @@ fn listen(address: SocketAddr) -> TcpListener {
         .unwrap_or_else(|error| panic!("a stand-in cannot listen on {address}: {error}"))
 }
 
-/// Counts a connection for as long as it is there.
-struct Open<P: Protocol>(Rc<Shared<P>>);
+/// Counts a connection for as long as it is there, and notes when it begins and ends.
+struct Open<P: Protocol> {
+    shared: Rc<Shared<P>>,
+    /// The first is 1.
+    number: u64,
+}
 
 impl<P: Protocol> Open<P> {
     fn new(shared: &Rc<Shared<P>>) -> Self {
+        let number = shared.accepted_count.get() + 1;
+        shared.accepted_count.set(number);
         shared.open_count.set(shared.open_count.get() + 1);
-        Self(Rc::clone(shared))
+        shared.note(number, What::Connected);
+        Self { shared: Rc::clone(shared), number }
     }
 }
 
 impl<P: Protocol> Drop for Open<P> {
     fn drop(&mut self) {
-        self.0.open_count.set(self.0.open_count.get() - 1);
-        self.0.rules.changed.ring();
+        self.shared.open_count.set(self.shared.open_count.get() - 1);
+        // A world that is dropped has no time any more, and nobody asks.
+        if wall_clock().is_some() {
+            self.shared.note(self.number, What::Ended);
+        }
+        self.shared.rules.changed.ring();
     }
 }

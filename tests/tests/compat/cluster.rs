@@ -8,112 +8,46 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
-use core::time::Duration;
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::rc::Rc;
-use std::thread::sleep;
-use std::time::Instant;
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::geteuid;
 
-/// Set to `required` where a missing server is a failure, as where a change is decided on.
-const SETTING: &str = "MAINSPRING_REAL_SERVERS";
+use super::real_server::{RealServer, server_program, skip};
 
 /// The user that the package makes, and that owns the server.
 const USER: &str = "postgres";
 
-/// How often it is started, each time on another port.
-const STARTS_MAX: usize = 3;
-
-/// What it may take to start, and to stop.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How often it is looked at meanwhile.
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// A running server, which trusts whoever comes over the loopback.
 pub(super) struct Cluster {
-    server: Child,
-    address: SocketAddr,
+    server: RealServer,
     // After the server, which uses it.
-    _folder: Rc<Folder>,
+    _folder: Folder,
 }
 
 impl Cluster {
     /// Starts a server; `None`, and a line on standard error, where none is installed and none is required.
     pub(super) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
-            let is_required = std::env::var(SETTING).is_ok_and(|value| value == "required");
-            assert!(!is_required, "{SETTING} is `required`, but no PostgreSQL server is installed");
-            // Not by a macro, whose text a passing test swallows.
-            let line = "SKIPPED: no PostgreSQL server is installed (Debian: postgresql)\n";
-            std::io::stderr().write_all(line.as_bytes()).expect("standard error takes it");
+            skip("PostgreSQL", "postgresql");
             return None;
         };
-        let folder = Rc::new(Folder::new());
+        let folder = Folder::new();
         folder.initialize(&programs);
-        for _ in 0..STARTS_MAX {
-            let address = free_address();
-            let server = folder.serve(&programs, address);
-            let mut cluster = Self { server, address, _folder: Rc::clone(&folder) };
-            if cluster.is_ready_in_time(&programs) {
-                return Some(cluster);
-            }
-        }
-        panic!("the server does not start:\n{}", folder.log());
+        let is_ready = |address: SocketAddr| {
+            let mut ask = Command::new(programs.join("pg_isready"));
+            ask.args(["-q", "-h", "127.0.0.1", "-p", &address.port().to_string()]);
+            ask.status().expect("it is installed").success()
+        };
+        let server = RealServer::start(|address| folder.serve(&programs, address), is_ready);
+        let Some(server) = server else { panic!("the server does not start:\n{}", folder.log()) };
+        Some(Self { server, _folder: folder })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Waits until it takes connections; whether that came in time. It ends at once where somebody else took the port
-    /// meanwhile.
-    fn is_ready_in_time(&mut self, programs: &Path) -> bool {
-        let begin = Instant::now();
-        while begin.elapsed() < START_TIMEOUT {
-            if self.server.try_wait().expect("it is our child").is_some() {
-                return false;
-            }
-            let mut ask = Command::new(programs.join("pg_isready"));
-            ask.args(["-q", "-h", "127.0.0.1", "-p", &self.address.port().to_string()]);
-            if ask.status().expect("it is installed").success() {
-                return true;
-            }
-            sleep(PAUSE);
-        }
-        false
-    }
-
-    /// Waits for its end; whether it came in time.
-    fn has_ended(&mut self) -> bool {
-        let begin = Instant::now();
-        while begin.elapsed() < STOP_TIMEOUT {
-            match self.server.try_wait() {
-                Ok(None) => sleep(PAUSE),
-                _ => return true,
-            }
-        }
-        false
-    }
-}
-
-impl Drop for Cluster {
-    /// Stops the server, also while a test panics: SIGINT closes all sessions and ends, SIGKILL is for one that hangs.
-    fn drop(&mut self) {
-        let pid = Pid::from_child(&self.server);
-        // It may have ended by itself.
-        kill_process(pid, Signal::INT).ok();
-        if !self.has_ended() {
-            drop(self.server.kill());
-            drop(self.server.wait());
-        }
+        self.server.address()
     }
 }
 
@@ -125,22 +59,9 @@ fn programs() -> Option<PathBuf> {
     Some(newest.join("bin")).filter(|programs| programs.join("initdb").exists())
 }
 
-/// An address on the loopback that is free right now.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a listener has an address")
-}
-
-/// A program that runs as [`USER`] where we are root, and as ourselves otherwise. It is interrupted when the thread that
-/// started it is gone, should that not have ended it.
+/// A program that runs as [`USER`] where we are root, and as ourselves otherwise.
 fn as_server(program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    if geteuid().is_root() {
-        command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
-    }
-    // It becomes the program, so the child is the server itself.
-    command.args(["--pdeathsig", "INT", "--"]).arg(program);
-    command
+    server_program(program, geteuid().is_root().then_some(USER))
 }
 
 /// The server's folder, removed when dropped.
@@ -185,13 +106,13 @@ impl Folder {
         assert!(output.status.success(), "no cluster can be made: {errors}");
     }
 
-    fn serve(&self, programs: &Path, address: SocketAddr) -> Child {
+    fn serve(&self, programs: &Path, address: SocketAddr) -> Command {
         let log = fs::File::create(self.log_path()).expect("a new file");
         let mut serve = as_server(&programs.join("postgres"));
         serve.arg("-D").arg(self.data()).arg("-k").arg(&self.path);
         serve.args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-F"]);
         serve.current_dir(&self.path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        serve.spawn().expect("it is installed")
+        serve
     }
 }
 

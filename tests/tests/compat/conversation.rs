@@ -44,6 +44,27 @@ const TABLE: &[(&[Say], &str)] = &[
     (&[Query("COMMIT"), Query("SELECT 7")], "C Z T D(7) C Z"),
     (&[Parse("", "BEGIN"), Bind("", &[]), DescribePortal, Execute, Sync], "1 2 n C Z"),
     (&[Query("ROLLBACK")], "C Z"),
+    // Nor does what was prepared before it failed, but for its end.
+    (
+        &[
+            Parse("kept", "SELECT 7"),
+            Parse("end", "ROLLBACK"),
+            Parse("", "BEGIN"),
+            Bind("", &[]),
+            Execute,
+            Sync,
+        ],
+        "1 1 1 2 C Z",
+    ),
+    (
+        &[Bind("kept", &[]), DescribePortal, Query("SELECT 1 / 0"), Execute, Sync],
+        "2 T E(22012) Z E(25P02) Z",
+    ),
+    (&[Bind("kept", &[]), Execute, Sync], "E(25P02) Z"),
+    (&[DescribeStatement("kept"), Sync], "E(25P02) Z"),
+    (&[DescribeStatement("end"), Bind("end", &[]), Execute, Sync], "t n 2 C Z"),
+    (&[Bind("kept", &[]), Execute, Sync], "2 D(7) C Z"),
+    (&[CloseStatement("kept"), CloseStatement("end"), Sync], "3 3 Z"),
     (&[Query("SELECT $1::INT4")], "E(42P02) Z"),
     (
         &[

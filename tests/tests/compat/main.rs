@@ -3,7 +3,7 @@
 //!
 //! `adapters` holds what every stream adapter promises; `timer` and `threads` what the others do; `worlds` is how a
 //! program is run in each world. The servers of PostgreSQL and Redis are real ones on the operating system (`cluster`,
-//! `redis_server`) and stand-ins in the room: what a client sees is the same.
+//! `redis_server`, both by `real_server`) and stand-ins in the room: what a client sees is the same.
 //!
 //! This binary has the guard, where there is one: `guarded` holds what these crates ask past their drivers, and what comes
 //! of it.
@@ -16,6 +16,7 @@ mod http1;
 mod http2;
 mod pattern;
 mod postgres;
+mod real_server;
 mod redis;
 mod redis_server;
 #[path = "../../../sim/stand-ins/tests/it/resp.rs"]

@@ -40,16 +40,21 @@ const TABLE: &[(&str, &str)] = &[
     ("SET b 1 NX", "+OK"),
     ("SET b 2 NX", "nil"),
     ("SET nothing 2 XX", "nil"),
-    ("SET b 3 XX EX 100", "+OK"),
-    ("TTL b", ":100"),
+    // What is left is asked in one transaction, however long the way to the server is.
+    ("MULTI", "+OK"),
+    ("SET b 3 XX EX 100", "+QUEUED"),
+    ("TTL b", "+QUEUED"),
+    ("EXEC", "[+OK, :100]"),
     ("SET b 3", "+OK"),
     ("TTL b", ":-1"),
     ("TTL nothing", ":-2"),
-    ("EXPIRE b 50", ":1"),
-    ("TTL b", ":50"),
-    ("EXPIRE nothing 50", ":0"),
-    ("INCR b", ":4"),
-    ("TTL b", ":50"),
+    ("MULTI", "+OK"),
+    ("EXPIRE b 50", "+QUEUED"),
+    ("TTL b", "+QUEUED"),
+    ("EXPIRE nothing 50", "+QUEUED"),
+    ("INCR b", "+QUEUED"),
+    ("TTL b", "+QUEUED"),
+    ("EXEC", "[:1, :50, :0, :4, :50]"),
     ("EXPIRE b 0", ":1"),
     ("GET b", "nil"),
     ("SET b 1 EX 0", "-ERR invalid expire time in 'set' command"),
@@ -63,6 +68,8 @@ const TABLE: &[(&str, &str)] = &[
     ("LRANGE list 0 -1", "[\"0\", \"1\", \"2\", \"3\"]"),
     ("LRANGE list -2 9", "[\"2\", \"3\"]"),
     ("LRANGE list 3 1", "[]"),
+    ("LRANGE list -9223372036854775808 9223372036854775807", "[\"0\", \"1\", \"2\", \"3\"]"),
+    ("LRANGE list 9223372036854775807 -9223372036854775808", "[]"),
     ("LRANGE nothing 0 -1", "[]"),
     ("LPOP list", "\"0\""),
     ("RPOP list", "\"3\""),
@@ -107,6 +114,22 @@ const TABLE: &[(&str, &str)] = &[
     ("MULTI", "+OK"),
     ("GET t", "+QUEUED"),
     ("EXEC", "[\"5\"]"),
+    // What was refused, or changes nothing, is no write.
+    ("HSET hash one 1", ":1"),
+    ("WATCH t hash", "+OK"),
+    ("RPUSH t 1", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+    ("LPOP t", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+    ("HSET t one 1", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+    ("HDEL t one", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+    ("HDEL hash two", ":0"),
+    ("MULTI", "+OK"),
+    ("GET t", "+QUEUED"),
+    ("EXEC", "[\"5\"]"),
+    ("WATCH hash", "+OK"),
+    ("HDEL hash one two", ":1"),
+    ("MULTI", "+OK"),
+    ("GET t", "+QUEUED"),
+    ("EXEC", "nil"),
     ("NOTHING a b", "-ERR unknown command 'NOTHING', with args beginning with: 'a' 'b' "),
     ("HELLO 9", "-NOPROTO unsupported protocol version"),
     ("PUBLISH nobody x", ":0"),
@@ -138,8 +161,14 @@ async fn pipelined(client: &mut Resp) {
 
 /// A key is there for its time, and then it is not.
 async fn expiring(client: &mut Resp) {
-    assert_eq!(client.ask("SET short 1 PX 2000").await.expect("a reply"), "+OK");
-    assert_eq!(client.ask("GET short").await.expect("a reply"), "\"1\"");
+    for (command, expected) in [
+        ("MULTI", "+OK"),
+        ("SET short 1 PX 2000", "+QUEUED"),
+        ("GET short", "+QUEUED"),
+        ("EXEC", "[+OK, \"1\"]"),
+    ] {
+        assert_eq!(client.ask(command).await.expect("a reply"), expected, "{command}");
+    }
     sleep(Duration::from_millis(2100)).await;
     assert_eq!(client.ask("GET short").await.expect("a reply"), "nil");
 }

@@ -8,15 +8,14 @@ use core::cell::RefCell;
 use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
 use http::StatusCode;
 use mainspring_sim::Host;
 
-use crate::bell::Bell;
 use crate::call::Call;
+use crate::mailbox::Mailbox;
 use crate::rules::Act;
 use crate::stand_in::{Protocol, StandIn};
 
@@ -121,14 +120,7 @@ struct Ticking {
 pub struct Feed {
     ticking: Option<Ticking>,
     echoes: bool,
-    mailboxes: RefCell<BTreeMap<u64, Rc<Mailbox>>>,
-}
-
-/// What a connection is still to be told.
-#[derive(Default)]
-struct Mailbox {
-    texts: RefCell<VecDeque<String>>,
-    bell: Bell,
+    mailboxes: RefCell<BTreeMap<u64, Rc<Mailbox<String>>>>,
 }
 
 impl Feed {
@@ -157,11 +149,11 @@ impl Feed {
         self
     }
 
-    /// Sends a text to all who are connected, as soon as it is their turn.
+    /// Sends a text to all who are connected, as soon as it is their turn. A client for which 65,536 texts wait is too slow for one
+    /// more: its connection ends.
     pub fn tell(&self, text: &str) {
         for mailbox in self.mailboxes.borrow().values() {
-            mailbox.texts.borrow_mut().push_back(text.to_owned());
-            mailbox.bell.ring();
+            mailbox.put(text.to_owned());
         }
     }
 

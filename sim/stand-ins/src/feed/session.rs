@@ -11,8 +11,9 @@ use mainspring_executor::time::{now, sleep_until};
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
 
-use super::{Feed, FeedBehaviour, FeedQuestion, Mailbox};
+use super::{Feed, FeedBehaviour, FeedQuestion};
 use crate::call::Call;
+use crate::mailbox::Mailbox;
 
 /// The longest frame that is taken from a client, in bytes: what fits into the receive buffer.
 const FRAME_BYTES_MAX: u64 = 60 * 1024;
@@ -20,14 +21,11 @@ const FRAME_BYTES_MAX: u64 = 60 * 1024;
 /// Talks with one client to its end.
 pub(super) async fn run(call: Call<Feed>) -> io::Result<()> {
     let number = call.number();
-    let mailbox = Rc::<Mailbox>::default();
+    let mailbox = Rc::<Mailbox<String>>::default();
     call.protocol().mailboxes.borrow_mut().insert(number, Rc::clone(&mailbox));
     let feed = call.protocol();
     let next = feed.ticking.as_ref().map_or(0, |ticking| ticks_until(now(), ticking.every) + 1);
-    let mut session = Session { call, mailbox, next, held: None };
-    let ended = session.serve().await;
-    session.call.protocol().mailboxes.borrow_mut().remove(&number);
-    ended
+    Session { call, mailbox, next, held: None }.serve().await
 }
 
 /// How many whole intervals have passed.
@@ -38,18 +36,25 @@ fn ticks_until(at: Instant, every: Duration) -> u64 {
 
 struct Session {
     call: Call<Feed>,
-    mailbox: Rc<Mailbox>,
+    mailbox: Rc<Mailbox<String>>,
     /// The number of the next message by the clock.
     next: u64,
     /// A message that another one is to overtake.
     held: Option<String>,
 }
 
+impl Drop for Session {
+    /// Nobody tells it anything from now on, however it ends.
+    fn drop(&mut self) {
+        self.call.protocol().mailboxes.borrow_mut().remove(&self.call.number());
+    }
+}
+
 /// What a session waits for.
 enum Event {
     Received(usize),
     Tick,
-    Told,
+    Told(String),
 }
 
 impl Session {
@@ -65,8 +70,8 @@ impl Session {
                 None => Instant::FAR_FUTURE,
             };
             let event = select_biased! {
+                text = pin!(self.mailbox.next().fuse()) => Event::Told(text?),
                 count = pin!(self.call.receive().fuse()) => Event::Received(count?),
-                () = pin!(self.mailbox.bell.listen().fuse()) => Event::Told,
                 () = pin!(sleep_until(tick).fuse()) => Event::Tick,
             };
             match event {
@@ -80,12 +85,7 @@ impl Session {
                         self.tell(text).await?;
                     }
                 }
-                Event::Told => {}
-            }
-            loop {
-                let text = self.mailbox.texts.borrow_mut().pop_front();
-                let Some(text) = text else { break };
-                self.tell(text).await?;
+                Event::Told(text) => self.tell(text).await?,
             }
         }
     }

@@ -120,7 +120,7 @@ pub(super) async fn body(call: &mut Call<Http>, length: BodyLength) -> io::Resul
                     while !line(call).await?.is_empty() {}
                     return Ok(body);
                 }
-                if body.len() + size > BODY_BYTES_MAX {
+                if size > BODY_BYTES_MAX - body.len() {
                     return Err(invalid());
                 }
                 body.extend(call.take(size).await?.ok_or_else(cut_off)?);

@@ -253,9 +253,15 @@ impl Session {
 
     fn understand(&self, sql: &str, types: &[i32]) -> Result<Statement, PostgresError> {
         let statement = Statement::parse(&self.wire.call.protocol().answers, sql, types)?;
+        self.check_not_aborted(&statement)?;
+        Ok(statement)
+    }
+
+    /// After an error in a transaction nothing is done but to end it, also if it was prepared before.
+    fn check_not_aborted(&self, statement: &Statement) -> Result<(), PostgresError> {
         match (self.transaction, statement.step()) {
             (Transaction::Failed, None | Some(Step::Begin)) => Err(PostgresError::ABORTED),
-            _ => Ok(statement),
+            _ => Ok(()),
         }
     }
 
@@ -280,6 +286,7 @@ impl Session {
         if values.len() != statement.parameters.len() {
             return Err(malformed());
         }
+        self.check_not_aborted(&statement)?;
         let mut parameters = Vec::new();
         for (index, (value, number)) in values.iter().zip(&statement.parameters).enumerate() {
             let format = if formats.len() == 1 { formats.first() } else { formats.get(index) };
@@ -300,10 +307,12 @@ impl Session {
         let (what, name) = named(fields)?;
         if what == b'P' {
             let portal = self.portals.get(name).ok_or(PostgresError::NO_PORTAL)?.clone();
+            self.check_describable(&portal.statement)?;
             self.row_description(&portal.statement, |column| portal.is_binary(column));
             return Ok(());
         }
         let statement = self.statements.get(name).ok_or(PostgresError::NO_STATEMENT)?.clone();
+        self.check_describable(&statement)?;
         self.wire.put(b't', |body| {
             body.int16(i16::try_from(statement.parameters.len()).expect("they are bounded"));
             statement.parameters.iter().for_each(|number| body.int32(*number));
@@ -312,9 +321,18 @@ impl Session {
         Ok(())
     }
 
+    /// After an error in a transaction nothing is told of rows.
+    fn check_describable(&self, statement: &Statement) -> Result<(), PostgresError> {
+        match statement.columns() {
+            Some(_) => self.check_not_aborted(statement),
+            None => Ok(()),
+        }
+    }
+
     async fn execute(&mut self, fields: &mut Fields<'_>) -> Result<(), Fault> {
         let name = fields.text().ok_or_else(malformed)?;
         let portal = self.portals.get(name).ok_or(PostgresError::NO_PORTAL)?.clone();
+        self.check_not_aborted(&portal.statement)?;
         self.ask(&portal.statement.sql, portal.parameters.clone())?;
         self.run(&portal).await
     }
@@ -350,7 +368,7 @@ impl Session {
                 end(&mut self.wire, error).await?;
                 return Err(io::Error::from(ErrorKind::ConnectionAborted).into());
             }
-            Some(PostgresBehaviour::Slow(time)) => takes += *time,
+            Some(PostgresBehaviour::Slow(time)) => takes = takes.saturating_add(*time),
             _ => {}
         }
         self.wait(takes).await?;

@@ -182,7 +182,13 @@ fn on_collections(
             integer(hash.len() - before)
         }
         "HDEL" => {
-            if store.get(key).is_none() {
+            let has_any = match store.get(key) {
+                None => false,
+                Some(Value::Hash(hash)) => args.iter().any(|field| hash.contains_key(field)),
+                Some(_) => return Err(WrongType),
+            };
+            // What changes nothing is no write.
+            if !has_any {
                 return Ok(integer(0));
             }
             let hash = store.hash(key)?;
@@ -266,9 +272,11 @@ fn range(first: i64, last: i64, length: usize) -> (usize, usize) {
     let length = i64::try_from(length).expect("lists are short");
     let place = |place: i64| if place < 0 { place.saturating_add(length) } else { place };
     let (first, last) = (place(first).max(0), place(last).min(length - 1));
-    let count = (last - first + 1).max(0);
-    let usize_of = |number: i64| usize::try_from(number).expect("it is not negative");
-    (usize_of(first), usize_of(count))
+    if last < first {
+        return (0, 0);
+    }
+    let usize_of = |number: i64| usize::try_from(number).expect("it is a place in the list");
+    (usize_of(first), usize_of(last - first + 1))
 }
 
 fn number(text: &[u8]) -> Option<i64> {

@@ -8,15 +8,15 @@ mod session;
 mod store;
 
 use core::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
 use mainspring_sim::Host;
 use redis_protocol::resp2::types::OwnedFrame;
 
-use crate::bell::Bell;
 use crate::call::Call;
+use crate::mailbox::Mailbox;
 use crate::rules::Act;
 use crate::stand_in::{Protocol, StandIn};
 use store::Store;
@@ -45,7 +45,7 @@ pub enum RedisBehaviour {
     ExecAborts,
     /// `EXEC` gives nil, as when a watched key was changed.
     ExecLoses,
-    /// Takes a write, says OK, and has not written.
+    /// Takes a `SET`, says OK, and has not written. Other writes are done.
     LosesWrites,
     /// Has forgotten every key it is asked for: a cache that is cold.
     Cold,
@@ -80,20 +80,7 @@ pub struct Redis {
 #[derive(Debug, Default)]
 struct Channels {
     /// The connections of each channel, in the order of their numbers.
-    listeners: BTreeMap<Vec<u8>, BTreeMap<u64, Rc<Mailbox>>>,
-}
-
-/// What is to be told a connection without having been asked for.
-#[derive(Default)]
-struct Mailbox {
-    letters: RefCell<VecDeque<OwnedFrame>>,
-    bell: Bell,
-}
-
-impl core::fmt::Debug for Mailbox {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Mailbox({} letters)", self.letters.borrow().len())
-    }
+    listeners: BTreeMap<Vec<u8>, BTreeMap<u64, Rc<Mailbox<OwnedFrame>>>>,
 }
 
 impl Redis {
@@ -126,7 +113,8 @@ impl Redis {
         self.store.borrow_mut().clear();
     }
 
-    /// Tells a message to those who listen to a channel, and gives how many they are.
+    /// Tells a message to those who listen to a channel, and gives how many they are. A client for which 65,536 messages wait is
+    /// too slow for one more: its connection ends.
     pub fn publish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> usize {
         self.channels.borrow().publish(channel.as_ref(), message.as_ref())
     }
@@ -147,8 +135,7 @@ impl Channels {
         let Some(listeners) = self.listeners.get(channel) else { return 0 };
         for mailbox in listeners.values() {
             let letter = OwnedFrame::Array(vec![bulk(b"message"), bulk(channel), bulk(message)]);
-            mailbox.letters.borrow_mut().push_back(letter);
-            mailbox.bell.ring();
+            mailbox.put(letter);
         }
         listeners.len()
     }

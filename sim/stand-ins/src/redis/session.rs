@@ -17,8 +17,9 @@ use redis_protocol::resp2::encode::encode;
 use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
 
 use super::commands::{Effect, execute, known};
-use super::{Mailbox, Redis, RedisBehaviour, bulk, error, integer, ok};
+use super::{Redis, RedisBehaviour, bulk, error, integer, ok};
 use crate::call::Call;
+use crate::mailbox::Mailbox;
 
 /// The longest command, in bytes: what fits into the receive buffer.
 const COMMAND_BYTES_MAX: usize = 60 * 1024;
@@ -39,9 +40,7 @@ pub(super) async fn run(call: Call<Redis>) -> io::Result<()> {
     if session.call.is_beyond_limit() {
         return session.reply(&error("ERR max number of clients reached")).await;
     }
-    let ended = session.serve().await;
-    session.call.protocol().channels.borrow_mut().leave(session.call.number());
-    ended
+    session.serve().await
 }
 
 struct Session {
@@ -53,7 +52,21 @@ struct Session {
     /// Keys with the version that they had.
     watched: Vec<(Vec<u8>, u64)>,
     channels: BTreeSet<Vec<u8>>,
-    mailbox: Rc<Mailbox>,
+    mailbox: Rc<Mailbox<OwnedFrame>>,
+}
+
+impl Drop for Session {
+    /// Leaves all channels, however it ends.
+    fn drop(&mut self) {
+        self.call.protocol().channels.borrow_mut().leave(self.call.number());
+    }
+}
+
+/// What a session waits for.
+enum Event {
+    Received(usize),
+    /// What came by way of a channel.
+    Told(OwnedFrame),
 }
 
 impl Session {
@@ -70,23 +83,15 @@ impl Session {
                     return Ok(());
                 }
             }
-            let is_over = select_biased! {
-                received = pin!(self.call.receive().fuse()) => received? == 0,
-                () = pin!(self.mailbox.bell.listen().fuse()) => false,
+            let event = select_biased! {
+                letter = pin!(self.mailbox.next().fuse()) => Event::Told(letter?),
+                count = pin!(self.call.receive().fuse()) => Event::Received(count?),
             };
-            if is_over {
-                return Ok(());
+            match event {
+                Event::Received(0) => return Ok(()),
+                Event::Received(_) => {}
+                Event::Told(letter) => self.reply(&letter).await?,
             }
-            self.deliver().await?;
-        }
-    }
-
-    /// Tells what came by way of channels.
-    async fn deliver(&mut self) -> io::Result<()> {
-        loop {
-            let letter = self.mailbox.letters.borrow_mut().pop_front();
-            let Some(letter) = letter else { return Ok(()) };
-            self.reply(&letter).await?;
         }
     }
 

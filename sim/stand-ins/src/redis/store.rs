@@ -108,6 +108,10 @@ impl Store {
 
     /// The list under a key, made where there is none, for a change.
     pub(super) fn list(&mut self, key: &[u8]) -> Result<&mut VecDeque<Vec<u8>>, WrongType> {
+        // Looked at before it counts as written.
+        if self.get(key).is_some_and(|value| !matches!(value, Value::List(_))) {
+            return Err(WrongType);
+        }
         match self.entry(key, || Value::List(VecDeque::new())) {
             Value::List(list) => Ok(list),
             _ => Err(WrongType),
@@ -119,6 +123,9 @@ impl Store {
         &mut self,
         key: &[u8],
     ) -> Result<&mut BTreeMap<Vec<u8>, Vec<u8>>, WrongType> {
+        if self.get(key).is_some_and(|value| !matches!(value, Value::Hash(_))) {
+            return Err(WrongType);
+        }
         match self.entry(key, || Value::Hash(BTreeMap::new())) {
             Value::Hash(hash) => Ok(hash),
             _ => Err(WrongType),

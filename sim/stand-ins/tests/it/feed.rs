@@ -10,7 +10,7 @@ use http::StatusCode;
 use mainspring_executor::compat::FuturesIo;
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
-use mainspring_executor::time::{sleep, timeout};
+use mainspring_executor::time::{now, sleep, timeout};
 use mainspring_sim::{World, WorldConfig};
 use mainspring_stand_ins::{Behaviour, Feed, FeedBehaviour as Is, FeedQuestion};
 
@@ -83,6 +83,59 @@ fn messages_come_by_the_clock() {
         assert_eq!(asked[2], FeedQuestion::Text("hello".to_owned()));
         assert_eq!(asked[3], FeedQuestion::Close(None));
     });
+}
+
+#[test]
+fn what_is_told_during_an_answer_comes_after_it() {
+    check(
+        || Feed::new().echo(),
+        |server, address| async move {
+            let mut client = connect(address).await.expect("a handshake");
+            server.behave(Behaviour::Pause(ms(1000))).once();
+            client.send(Message::text("hello")).await.expect("it reads");
+            sleep(ms(500)).await;
+            server.protocol().tell("news");
+            server.protocol().tell("more");
+            assert_eq!(next(&mut client).await, "hello");
+            assert_eq!(next(&mut client).await, "news");
+            assert_eq!(next(&mut client).await, "more");
+        },
+    );
+}
+
+#[test]
+fn who_is_gone_is_told_nothing() {
+    check(prices, |server, address| async move {
+        let client = connect(address).await.expect("a handshake");
+        assert_eq!(format!("{:?}", server.protocol()), "Feed(1 clients)");
+        server.stop();
+        sleep(ms(1000)).await;
+        assert_eq!(format!("{:?}", server.protocol()), "Feed(0 clients)");
+        drop(client);
+    });
+}
+
+#[test]
+fn who_does_not_keep_up_is_dropped() {
+    const TEXTS_MAX: usize = 65_536;
+    let outcome = |count, expected: &'static str| {
+        check(
+            || Feed::new().echo(),
+            move |server, address| async move {
+                let mut client = connect(address).await.expect("a handshake");
+                server.behave(Behaviour::Pause(ms(1000))).once();
+                // All but the first are left out.
+                server.also(Is::Gap).from(now() + ms(900)).times(TEXTS_MAX as u64 - 1);
+                client.send(Message::text("hello")).await.expect("it reads");
+                sleep(ms(500)).await;
+                (0..count).for_each(|number| server.protocol().tell(&number.to_string()));
+                assert_eq!(next(&mut client).await, "hello");
+                assert_eq!(next(&mut client).await, expected);
+            },
+        );
+    };
+    outcome(TEXTS_MAX, "65535");
+    outcome(TEXTS_MAX + 1, "WebSocket protocol error: Connection reset without closing handshake");
 }
 
 #[test]

@@ -165,6 +165,7 @@ fn what_is_no_request_is_told_so() {
         for nonsense in [
             &b"GET\r\n\r\n"[..],
             b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
+            b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\nffffffffffffffff\r\n",
             b"POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
         ] {
             let mut stream = TcpStream::connect(address).await.expect("it listens");

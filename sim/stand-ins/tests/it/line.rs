@@ -126,6 +126,9 @@ fn limit_and_reset() {
         assert_eq!(get_by(&first, address).await, "200 the answer");
         let second = get(address).await;
         assert!(second.ends_with("ConnectionReset") || second.ends_with("BrokenPipe"), "{second}");
+        let seen = server.seen();
+        let ended: Vec<_> = seen.iter().filter(|seen| matches!(seen.what, What::Ended)).collect();
+        assert_eq!((ended.len(), ended[0].connection), (1, 2));
         drop(first);
         sleep(SOON).await;
         assert_eq!(get(address).await, "200 the answer");

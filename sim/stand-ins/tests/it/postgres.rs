@@ -262,6 +262,17 @@ fn slow_queries_go_on_until_they_are_cancelled() {
 }
 
 #[test]
+fn times_do_not_overflow() {
+    check(database, |server, address| async move {
+        let (client, connection) = connect(address).await;
+        server.behave(Is::Slow(HOUR)).once();
+        let ever = client.query_typed("SELECT pg_sleep(18446744073709551615)", &[]);
+        assert!(timeout(HOUR, ever).await.is_err());
+        connection.abort();
+    });
+}
+
+#[test]
 fn cancel_is_ignored() {
     check(database, |server, address| async move {
         let (client, _connection) = connect(address).await;

@@ -155,6 +155,14 @@ fn channels() {
         assert_eq!(said, "[\"message\", \"news\", \"one\"]");
         let said = listener.reply().await.expect("a message");
         assert_eq!(said, "[\"message\", \"news\", \"two\"]");
+        // What is published while it answers comes after the answer.
+        server.behave(Behaviour::Pause(ms(1000))).once();
+        listener.say("PING").await.expect("it reads");
+        sleep(ms(500)).await;
+        server.protocol().publish("news", "meanwhile");
+        assert_eq!(listener.reply().await.expect("a reply"), "[\"pong\", \"\"]");
+        let said = timeout(ms(2500), listener.reply()).await.expect("it comes");
+        assert_eq!(said.expect("a message"), "[\"message\", \"news\", \"meanwhile\"]");
         // Half a message, then nothing.
         server.behave(Behaviour::Stall { after: 10 });
         server.protocol().publish("news", "three");
@@ -162,5 +170,11 @@ fn channels() {
         drop(listener);
         sleep(ms(1000)).await;
         assert_eq!(server.protocol().publish("news", "four"), 0);
+        server.behave_well();
+        let mut listener = Resp::connect(address).await;
+        listener.ask("SUBSCRIBE news").await.expect("a reply");
+        server.stop();
+        sleep(ms(1000)).await;
+        assert_eq!(server.protocol().publish("news", "five"), 0, "its sessions are gone");
     });
 }

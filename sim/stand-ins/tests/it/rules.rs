@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use http::StatusCode;
 use mainspring_executor::time::{now, sleep};
 use mainspring_sim::{Source, World, WorldConfig};
-use mainspring_stand_ins::{Behaviour, HttpBehaviour};
+use mainspring_stand_ins::{Behaviour, HttpBehaviour, What};
 
 use crate::room::{check, ms};
 use crate::web::{client, get, get_by, upstream};
@@ -38,6 +39,27 @@ fn once_and_times() {
         server.behave(STORM).once();
         assert_eq!(get_by(&client, address).await, "503");
         assert_eq!(get_by(&client, address).await, "200 the answer");
+    });
+}
+
+#[test]
+fn of_several_rules_only_the_first_is_used_up() {
+    check(upstream, |server, address| async move {
+        server.behave(STORM).once();
+        server.also(HttpBehaviour::Status(StatusCode::BAD_GATEWAY)).once();
+        let client = client();
+        for expected in ["503", "502", "200 the answer"] {
+            assert_eq!(get_by(&client, address).await, expected);
+        }
+        for (behaviour, line) in
+            [(Behaviour::Silence, "Head Timeout"), (Behaviour::Leave { answers: 0 }, "Head Closed")]
+        {
+            server.behave(behaviour.clone()).once();
+            server.also(behaviour).once();
+            for expected in [line, line, "200 the answer"] {
+                assert_eq!(get(address).await, expected);
+            }
+        }
     });
 }
 
@@ -101,6 +123,7 @@ fn a_stand_in_ends_when_it_is_stopped() {
         server.stop();
         sleep(ms(1000)).await;
         assert_eq!(server.open_count(), 0);
+        assert!(matches!(server.seen().last().expect("something").what, What::Ended));
         assert_eq!(get_by(&kept, address).await, "Connect ConnectionRefused");
     });
 }
@@ -155,6 +178,7 @@ fn after_a_crash_it_is_made_anew() {
         host.crash();
         sleep(ms(1000)).await;
         assert_eq!(server.open_count(), 0, "its tasks are gone");
+        assert!(matches!(server.seen().last().expect("something").what, What::Ended));
         host.restart();
         assert_eq!(get(address).await, "Connect ConnectionRefused");
         let _anew = upstream().serve(&host, 80);
