@@ -302,7 +302,7 @@ pub(crate) fn generator(seed: u64, owner: &str, purpose: &str) -> Pcg64Mcg {
 
 /// A number below `bound`: the high half of a 64 by 64 bit product. No loop, the same on every platform, off from fair by
 /// less than `bound / 2^64`.
-fn below(stream: &mut Pcg64Mcg, bound: u64) -> u64 {
+pub(crate) fn below(stream: &mut Pcg64Mcg, bound: u64) -> u64 {
     if bound == 1 {
         return 0;
     }

@@ -3,6 +3,9 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+use crate::order::Order;
+use crate::poll_counts::PollCounts;
+
 /// What the machines and the network between them are like.
 ///
 /// The ready-made ones are [`calm`](WorldConfig::calm), where nothing goes wrong,
@@ -96,30 +99,14 @@ pub struct WorldConfig {
     /// and the clock stands still. A turn has up to 64 polls. [`Report::busiest_instant`](crate::Report::busiest_instant)
     /// tells how near a run came to it.
     pub events_per_instant_max: u64,
+    /// What [`Order::Urw`] expects of each task; other orders do not ask.
+    pub poll_counts: PollCounts,
+    /// Whether polls are counted by shard and spawn site, for [`World::poll_counts`](crate::World::poll_counts). Costs time for each
+    /// task that is ready, and memory for each task.
+    pub counts_polls: bool,
     /// Whether to keep the text of the trace and the list of instants; the hash is always made. Costs memory for
     /// each event.
     pub record: bool,
-}
-
-/// Who goes next: which shard of those with something to do, and which of its ready tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Who was there first.
-    Fifo,
-    /// One of them, each with the same chance.
-    Random,
-    /// Each task gets a priority, drawn once, and the ready one with the highest goes; at `depth - 1` of the first `polls`
-    /// polls of a shard, drawn beforehand, the one that would go falls behind all others. Finds a bug that needs `depth`
-    /// things in a certain order with a probability of at least `1 / (tasks * polls^(depth - 1))` (PCT: Burckhardt, Kothari,
-    /// Musuvathi, Nagarakatte: *A randomized scheduler with probabilistic guarantees of finding bugs*, ASPLOS 2010). Who is
-    /// first in line and was passed over 64 times goes all the same, or those that never rest would starve it for ever. Shards
-    /// are drawn as by `Random`. Costs time for each task that is ready.
-    Pct {
-        /// How many things have to happen in a certain order; at least 1.
-        depth: u32,
-        /// About how many polls a shard makes; at least 1.
-        polls: u64,
-    },
 }
 
 impl WorldConfig {
@@ -166,6 +153,8 @@ impl WorldConfig {
             event_count_max: 1_000_000_000,
             is_strict: false,
             events_per_instant_max: 100_000,
+            poll_counts: PollCounts::default(),
+            counts_polls: false,
             record: false,
         }
     }

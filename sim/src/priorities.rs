@@ -27,7 +27,8 @@ pub(crate) struct Priorities {
 }
 
 impl Priorities {
-    pub(crate) fn new(mut generator: Pcg64Mcg, depth: u32, polls: u64) -> Self {
+    pub(crate) fn new(mut generator: Pcg64Mcg, depth: u32, polls: u32) -> Self {
+        let polls = u64::from(polls);
         let changes = (1..depth).map(|place| (generator.next_u64() % polls, place)).collect();
         let key = generator.next_u64();
         Self { key, changes, fallen: Vec::new(), poll_count: 0, first: None }
@@ -79,7 +80,7 @@ const ONE: &str = "a schedule is never asked about no tasks";
 mod tests {
     use super::*;
 
-    fn priorities(seed: u128, depth: u32, polls: u64) -> Priorities {
+    fn priorities(seed: u128, depth: u32, polls: u32) -> Priorities {
         Priorities::new(Pcg64Mcg::new(seed), depth, polls)
     }
 

@@ -8,6 +8,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::bypass::Bypasses;
 use crate::calls::Calls;
 use crate::choice::{Choices, Label, Span};
 use crate::clock::Clock;
-use crate::config::{Order, WorldConfig};
+use crate::config::WorldConfig;
 use crate::coverage::{Coverage, Fault};
 use crate::detached::{Abandoned, Loose};
 use crate::directory::Directory;
@@ -30,6 +31,8 @@ use crate::files::Files;
 use crate::jobs::{DueCall, DueSpawn, Jobs};
 use crate::net::{Connection, Letter, Link, Listener, Mailbox, MailboxId, Names, Side};
 use crate::observer::{Broken, FaultPoints};
+use crate::order::Order;
+use crate::poll_counter::PollCounter;
 use crate::power::{Condition, Debris, LifeNumber};
 use crate::process::{Process, ProcessId};
 use crate::program::Programs;
@@ -55,6 +58,8 @@ pub(crate) struct Room {
     pub(crate) choices: Choices,
     pub(crate) trace: Trace,
     pub(crate) coverage: Coverage,
+    /// One for each life of a shard, where polls are counted.
+    pub(crate) poll_counters: Vec<Rc<RefCell<PollCounter>>>,
     pub(crate) fault_points: FaultPoints,
     /// The first since the world last looked.
     pub(crate) broken: Option<Broken>,
@@ -147,7 +152,8 @@ pub(crate) struct ShardState {
 }
 
 impl Room {
-    pub(crate) fn new(source: &Source, config: WorldConfig) -> Self {
+    /// An empty one; `order` goes before what is drawn of `config`.
+    pub(crate) fn new(source: &Source, config: WorldConfig, order: Option<Order>) -> Self {
         let threads =
             [config.blocking_threads_max, config.compute_threads_max, config.name_threads_max];
         assert!(!threads.contains(&0), "a host has a thread for each kind of job");
@@ -159,6 +165,7 @@ impl Room {
         let mut choices = Choices::new(source);
         let seed = choices.seed();
         let mut config = if config.swarm { swarm::draw(config, &mut choices) } else { config };
+        config.order = order.unwrap_or(config.order);
         if source.enumerates_orders() && config.order == Order::Fifo {
             // The first of all orders is that one; the others are asked for.
             config.order = Order::Random;
@@ -171,6 +178,7 @@ impl Room {
             choices,
             trace: Trace::new(seed, config.record),
             coverage: Coverage::default(),
+            poll_counters: Vec::new(),
             fault_points: FaultPoints::new(),
             broken: None,
             events: Events::default(),
@@ -418,7 +426,7 @@ impl Room {
         while !self.runnable.is_empty() {
             let index = match self.config.order {
                 Order::Fifo => 0,
-                Order::Random | Order::Pct { .. } => {
+                Order::Random | Order::Pct { .. } | Order::Urw => {
                     self.choices.index(None, Label::Host, self.runnable.len())
                 }
             };

@@ -2,6 +2,7 @@
 
 use crate::coverage::Coverage;
 use crate::first_divergence;
+use crate::poll_counts::PollCounts;
 use crate::room::Room;
 
 /// See the file.
@@ -14,12 +15,14 @@ pub(crate) struct Seen {
     /// Which task did it, one for each line.
     tasks: Vec<Option<String>>,
     coverage: Coverage,
+    poll_counts: PollCounts,
 }
 
 impl Seen {
-    /// A world ends, which has reached that.
-    pub(crate) fn add(&mut self, room: &Room, reached: Coverage) {
+    /// A world ends, which has reached that, and whose tasks were polled so often.
+    pub(crate) fn add(&mut self, room: &Room, reached: Coverage, poll_counts: &PollCounts) {
         self.coverage.merge(reached);
+        self.poll_counts.merge(poll_counts);
         self.hash = self.hash.rotate_left(1) ^ room.trace.hash();
         self.lines.extend(room.trace_lines(usize::MAX));
         self.tasks.extend(room.trace.tasks());
@@ -27,6 +30,10 @@ impl Seen {
 
     pub(crate) fn coverage(&self) -> &Coverage {
         &self.coverage
+    }
+
+    pub(crate) fn poll_counts(&self) -> &PollCounts {
+        &self.poll_counts
     }
 
     pub(crate) fn hash(&self) -> u64 {

@@ -75,6 +75,11 @@ impl Source {
         self.recording.as_ref()
     }
 
+    /// Whether all choices are drawn from the seed.
+    pub(crate) fn is_drawn(&self) -> bool {
+        matches!(self.answers, Answers::Seed)
+    }
+
     pub(crate) fn enumerates_orders(&self) -> bool {
         matches!(self.answers, Answers::Orders(_))
     }

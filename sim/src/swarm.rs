@@ -2,7 +2,8 @@
 //! has some wholly off and others in full. A fault that is always a little on hides what only shows without it.
 
 use crate::choice::{Choices, Label};
-use crate::config::{Order, WorldConfig};
+use crate::config::WorldConfig;
+use crate::order::Order;
 
 /// What of `config` one run has. Each fault is drawn by itself, by the label of its own choices and for the whole room.
 pub(crate) fn draw(config: WorldConfig, choices: &mut Choices) -> WorldConfig {

@@ -33,6 +33,8 @@ use crate::host::{Foreground, Host};
 use crate::jobs::{DueCall, DueSpawn};
 use crate::memory::Memory;
 use crate::net::{Line, Link};
+use crate::order::Order;
+use crate::poll_counts::PollCounts;
 use crate::power::LifeNumber;
 use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
@@ -78,8 +80,12 @@ impl World {
     /// [`Order::Pct`]: crate::Order::Pct
     #[must_use]
     pub fn new(source: impl Into<Source>, config: WorldConfig) -> Self {
-        let source = source.into();
-        let room = Rc::new(RefCell::new(Room::new(&source, config)));
+        Self::of(&source.into(), config, None)
+    }
+
+    /// A room in which `order` goes before that of `config`, and before what a swarm draws.
+    pub(crate) fn of(source: &Source, config: WorldConfig, order: Option<Order>) -> Self {
+        let room = Rc::new(RefCell::new(Room::new(source, config, order)));
         Self {
             recording: source.recording().cloned(),
             here: Here::within(&room),
@@ -326,6 +332,16 @@ impl World {
     #[must_use]
     pub fn instants(&self) -> Vec<Instant> {
         self.room.borrow().trace.instants().to_vec()
+    }
+
+    /// How often the tasks of each spawn site were polled so far. Empty without [`WorldConfig::counts_polls`].
+    #[must_use]
+    pub fn poll_counts(&self) -> PollCounts {
+        let mut counts = PollCounts::default();
+        for counter in &self.room.borrow().poll_counters {
+            counter.borrow().add_to(&mut counts);
+        }
+        counts
     }
 
     /// What has been reached so far: faults that happened, and what the programs said of themselves.
@@ -577,7 +593,8 @@ impl Drop for World {
         let debris = core::mem::take(&mut self.room.borrow_mut().debris);
         drop(debris);
         if let Some(seen) = &self.seen {
-            seen.borrow_mut().add(&self.room.borrow(), reached);
+            let counts = self.poll_counts();
+            seen.borrow_mut().add(&self.room.borrow(), reached, &counts);
         }
     }
 }

@@ -10,7 +10,7 @@ use mainspring_executor::os::OsDriver;
 
 use super::{Scenario, ScenarioFailure, Sweep};
 use crate::bypass::is_guarded;
-use crate::{Source, Tape, TapeError};
+use crate::{Order, Source, Tape, TapeError};
 
 /// Why `--strict` cannot be had.
 const NO_GUARD: &str = "--strict needs the guard, and this binary has none: link mainspring-sim-guard (Linux on x86-64)";
@@ -44,6 +44,10 @@ struct Which {
     /// Fails a run in which a program asks libc for a time or for entropy, with the place. Needs the guard in this binary.
     #[arg(long)]
     strict: bool,
+    /// Who goes next, of the tasks that are ready: `fifo`, `random`, `pct:DEPTH:POLLS` (`pct` is `pct:3:1000`), or `urw`. Without it
+    /// that is as the scenario has it.
+    #[arg(long)]
+    order: Option<Order>,
 }
 
 impl Which {
@@ -54,7 +58,8 @@ impl Which {
         if self.strict && !is_guarded() {
             return Err(NO_GUARD.to_owned());
         }
-        Ok(Scenario { is_strict: scenario.is_strict || self.strict, ..scenario })
+        let order = self.order.or(scenario.order);
+        Ok(Scenario { is_strict: scenario.is_strict || self.strict, order, ..scenario })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `Explored`: all orders of one seed with few delays.
 
 use super::{Scenario, ScenarioFailure};
-use crate::Orders;
+use crate::{Order, Orders};
 
 /// What came of enumerating orders.
 #[derive(Clone, Debug)]
@@ -19,13 +19,15 @@ impl Scenario {
     /// does not hold.
     #[must_use]
     pub fn explore(&self, seed: u64, delays_max: u64, runs_max: u64) -> Explored {
+        // Orders are choices of a run in which they are drawn, and its tape is one of such a run.
+        let drawn = Self { order: Some(Order::Random), ..*self };
         let mut run_count = 0;
         for source in Orders::new(seed, delays_max) {
             if run_count == runs_max {
                 return Explored { run_count, is_exhausted: false, failure: None };
             }
             run_count += 1;
-            if let Err(failure) = self.run_recorded(source).0 {
+            if let Err(failure) = drawn.run_recorded(source).0 {
                 return Explored { run_count, is_exhausted: false, failure: Some(failure) };
             }
         }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::Tape;
+use crate::{Order, Tape};
 
 /// A run that did not hold. Its text ends with the line that repeats it.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct ScenarioFailure {
     pub tape: Option<Tape>,
     /// What goes past the driver fails it.
     pub is_strict: bool,
+    /// Who goes next in its worlds, where that is not left to them.
+    pub order: Option<Order>,
     /// What went wrong.
     pub message: String,
 }
@@ -41,9 +43,11 @@ impl ScenarioFailure {
     pub(super) fn replay(&self) -> String {
         let Self { scenario, seed, tape, .. } = self;
         let strict = if self.is_strict { " --strict" } else { "" };
+        let order = self.order.map_or_else(String::new, |order| format!(" --order {order}"));
+        let flags = format!("--trace{strict}{order}");
         match tape {
-            Some(tape) => format!("replay --scenario {scenario} --tape '{tape}' --trace{strict}"),
-            None => format!("replay --scenario {scenario} --seed {seed} --trace{strict}"),
+            Some(tape) => format!("replay --scenario {scenario} --tape '{tape}' {flags}"),
+            None => format!("replay --scenario {scenario} --seed {seed} {flags}"),
         }
     }
 

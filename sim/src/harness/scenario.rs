@@ -10,7 +10,7 @@ use mainspring_executor::{Instant, panic_message};
 use super::ScenarioFailure;
 use crate::bypass::{alone, is_guarded};
 use crate::seen::Seen;
-use crate::{Coverage, Recording, Source, Tape, World, WorldConfig};
+use crate::{Coverage, Order, PollCounts, Recording, Source, Tape, World, WorldConfig};
 
 /// What a failure is repeated by, unless a scenario says otherwise.
 const COMMAND: &str = "cargo run --release --bin scenarios --";
@@ -30,6 +30,9 @@ pub struct Scenario {
     /// Whether what goes past the driver fails a run: [`WorldConfig::is_strict`] of all of its worlds. Needs the guard, see
     /// [`bypass`](crate::bypass).
     pub is_strict: bool,
+    /// Who goes next in all of its worlds, whatever their configurations say and a swarm draws; `None` leaves it to them. With
+    /// [`Order::Urw`] each seed is run once before, by [`Order::Random`], for the counts of its polls.
+    pub order: Option<Order>,
     /// The command line that repeats a failure of it, up to the subcommand.
     pub command: &'static str,
     /// Names of sites in the programs of which a sweep has to reach each: `sometimes!`, `reachable!`, `buggify!`.
@@ -43,6 +46,9 @@ pub struct Scenario {
 pub struct Setup {
     record: bool,
     is_strict: bool,
+    order: Option<Order>,
+    counts_polls: bool,
+    poll_counts: PollCounts,
     source: Source,
     /// What the worlds that are gone did.
     seen: Rc<RefCell<Seen>>,
@@ -52,7 +58,9 @@ impl Setup {
     /// A run with these choices: of a seed, of a tape.
     #[must_use]
     pub fn of(source: impl Into<Source>) -> Self {
-        Self { record: false, is_strict: false, source: source.into(), seen: Rc::default() }
+        let (order, poll_counts, seen) = (None, PollCounts::default(), Rc::default());
+        let (record, is_strict, counts_polls) = (false, false, false);
+        Self { record, is_strict, order, counts_polls, poll_counts, source: source.into(), seen }
     }
 
     /// Decides what the scenario leaves open and does not ask its worlds for.
@@ -74,7 +82,13 @@ impl Setup {
         let record = self.record || config.record;
         let is_strict = self.is_strict || config.is_strict;
         let config = WorldConfig { record, is_strict, ..config };
-        World::new(self.source.clone(), config).seen_by(&self.seen)
+        let config = match self.order {
+            Some(Order::Urw) => WorldConfig { poll_counts: self.poll_counts.clone(), ..config },
+            _ => config,
+        };
+        let config =
+            WorldConfig { counts_polls: self.counts_polls || config.counts_polls, ..config };
+        World::of(&self.source, config, self.order).seen_by(&self.seen)
     }
 }
 
@@ -119,8 +133,8 @@ impl Scenario {
         about: &'static str,
         body: fn(&Setup) -> Result<Run, String>,
     ) -> Self {
-        let (is_planted, is_strict) = (false, false);
-        Self { name, about, is_planted, is_strict, command: COMMAND, expected: &[], body }
+        let (is_planted, is_strict, order) = (false, false, None);
+        Self { name, about, is_planted, is_strict, order, command: COMMAND, expected: &[], body }
     }
 
     /// One that fails where anything goes past the driver.
@@ -159,17 +173,35 @@ impl Scenario {
     }
 
     fn observe_here(&self, source: Source, record: bool) -> Observed {
-        let setup = Setup { record, is_strict: self.is_strict, ..Setup::of(source) };
-        let (seed, tape) = (setup.seed(), setup.source.tape().cloned());
-        let body = self.body;
-        // A panic outside of any task is a failure of this seed, not the end of a sweep.
-        let ran = catch_unwind(AssertUnwindSafe(|| body(&setup)));
-        let ran = ran.unwrap_or_else(|panic| Err(format!("panic: {}", panic_message(&*panic))));
-        let seen = setup.seen.take();
+        let (seed, tape) = (source.seed(), source.tape().cloned());
+        let is_strict = self.is_strict;
+        let poll_counts = match self.order {
+            // Otherwise the choices are there, and nobody has to make them.
+            Some(Order::Urw) if source.is_drawn() => self.count_polls(seed),
+            _ => PollCounts::default(),
+        };
+        let setup =
+            Setup { record, is_strict, order: self.order, poll_counts, ..Setup::of(source) };
+        let (ran, seen) = self.play(setup);
         let result = ran
             .map(|run| Run { coverage: seen.coverage().clone(), ..run })
             .map_err(|message| self.failure(seed, tape, message));
         Observed { result, seen }
+    }
+
+    fn play(&self, setup: Setup) -> (Result<Run, String>, Seen) {
+        let body = self.body;
+        // A panic outside of any task is a failure of this seed, not the end of a sweep.
+        let ran = catch_unwind(AssertUnwindSafe(|| body(&setup)));
+        let ran = ran.unwrap_or_else(|panic| Err(format!("panic: {}", panic_message(&*panic))));
+        (ran, setup.seen.take())
+    }
+
+    /// How often the tasks are polled in a run of this seed in which all orders are drawn alike. What becomes of it does not matter.
+    fn count_polls(&self, seed: u64) -> PollCounts {
+        let order = Some(Order::Random);
+        let (_, seen) = self.play(Setup { order, counts_polls: true, ..Setup::of(seed) });
+        seen.poll_counts().clone()
     }
 
     /// Runs it once, and keeps its choices.
@@ -187,8 +219,8 @@ impl Scenario {
     }
 
     fn failure(&self, seed: u64, tape: Option<Tape>, message: String) -> ScenarioFailure {
-        let &Self { name, command, is_strict, .. } = self;
-        ScenarioFailure { scenario: name, command, seed, tape, is_strict, message }
+        let &Self { name, command, is_strict, order, .. } = self;
+        ScenarioFailure { scenario: name, command, seed, tape, is_strict, order, message }
     }
 
     /// Runs it twice, and compares: two runs that hold must be equal, and a failure must come back.

@@ -448,23 +448,6 @@ impl Room {
         id
     }
 
-    /// A segment arrives with nothing that its receiver did not have. It says what it has, or that there is no connection.
-    fn old_news_arrived(&mut self, id: ConnectionId, sender: Side, kind: Kind) -> ConnectionId {
-        let receiver = sender.other();
-        let state = self.connection(id).end(receiver).state;
-        if state == State::Ghost {
-            self.ghost_hears(id, receiver, kind, 0);
-            return id;
-        }
-        self.popped(id, receiver, kind, 0);
-        if !state.is_over() {
-            self.acknowledge(id, receiver);
-        } else if self.connection(id).incoming(receiver).is_answer_owed {
-            self.send_reset(id, receiver);
-        }
-        id
-    }
-
     /// An end is told that there is no connection.
     fn break_end(&mut self, id: ConnectionId, side: Side, error: ErrorKind) {
         let connection = self.connection(id);

@@ -261,6 +261,28 @@ impl Room {
         pipe.answer.count = 0;
     }
 
+    /// A segment arrives with nothing that its receiver did not have. It says what it has, or that there is no connection.
+    pub(super) fn old_news_arrived(
+        &mut self,
+        id: ConnectionId,
+        sender: Side,
+        kind: Kind,
+    ) -> ConnectionId {
+        let receiver = sender.other();
+        let state = self.connection(id).end(receiver).state;
+        if state == State::Ghost {
+            self.ghost_hears(id, receiver, kind, 0);
+            return id;
+        }
+        self.popped(id, receiver, kind, 0);
+        if !state.is_over() {
+            self.acknowledge(id, receiver);
+        } else if self.connection(id).incoming(receiver).is_answer_owed {
+            self.send_reset(id, receiver);
+        }
+        id
+    }
+
     /// The kernel of an end gives up: nobody has answered for too long. The peer is not told, unless it says something.
     pub(super) fn expire(&mut self, id: ConnectionId, side: Side) {
         let connection = self.connection(id);

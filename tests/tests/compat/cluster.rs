@@ -2,7 +2,6 @@
 //! package `postgresql`, and refuses to be root: where we are, it runs as the user that the package made.
 #![expect(
     clippy::disallowed_methods,
-    clippy::disallowed_types,
     reason = "it is outside of the program under test: a server of the operating system"
 )]
 

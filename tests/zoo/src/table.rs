@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use mainspring_executor::driver::Driver;
 use mainspring_executor::os::OsDriver;
-use mainspring_sim::harness::Story;
+use mainspring_sim::Order;
+use mainspring_sim::harness::{Scenario, Story};
 
 use crate::Specimen;
 
@@ -31,32 +32,39 @@ pub enum Silence {
 }
 
 /// Searches for the bug, from several seeds, `seeds` of them at most each; and makes one failure small: of those that were found
-/// the one with the median of events.
+/// the one with the median of events. `order` goes before that of the specimen.
 ///
 /// # Panics
 /// When the system has no clock.
 #[must_use]
-pub fn observe(specimen: &'static Specimen, seeds: u64, searches: u64, attempts: u64) -> Row {
+pub fn observe(
+    specimen: &'static Specimen,
+    order: Option<Order>,
+    seeds: u64,
+    searches: u64,
+    attempts: u64,
+) -> Row {
+    let bug = Scenario { order, ..specimen.bug };
     let clock = Rc::new(OsDriver::new().expect("the system has a clock"));
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for search in 0..searches {
         let range = search * seeds..(search + 1) * seeds;
         let start = clock.now();
-        if let Some(seed) = first_failure(specimen, range.clone()) {
+        if let Some(seed) = first_failure(&bug, range.clone()) {
             found.push((seed - range.start + 1, (clock.now() - start).as_secs_f64()));
             failures.push(seed);
         }
     }
-    failures.sort_by_cached_key(|seed| specimen.bug.run_recorded(*seed).1.event_count());
+    failures.sort_by_cached_key(|seed| bug.run_recorded(*seed).1.event_count());
     let story = match failures.get(failures.len() / 2) {
-        Some(seed) => specimen.bug.minimise(*seed, attempts),
+        Some(seed) => bug.minimise(*seed, attempts),
         None => Err(format!("not found in {searches} times {seeds} seeds")),
     };
     Row { specimen, found, search_count: searches, story }
 }
 
-fn first_failure(specimen: &Specimen, mut seeds: Range<u64>) -> Option<u64> {
-    seeds.find(|seed| specimen.bug.run(*seed, false).is_err())
+fn first_failure(bug: &Scenario, mut seeds: Range<u64>) -> Option<u64> {
+    seeds.find(|seed| bug.run(*seed, false).is_err())
 }
 
 /// Runs the twin without the bug, each seed twice.

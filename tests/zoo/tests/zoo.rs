@@ -14,7 +14,7 @@ fn each_bug_is_found_and_made_small() {
     std::panic::set_hook(Box::new(|_| {}));
     let mut missed = Vec::new();
     for specimen in all() {
-        let row = observe(specimen, SEEDS, 1, 2_000);
+        let row = observe(specimen, None, SEEDS, 1, 2_000);
         println!("{row}");
         if let Err(why) = row.story() {
             missed.push(format!("{}: {why}", specimen.bug.name));

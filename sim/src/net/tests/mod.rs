@@ -37,7 +37,7 @@ impl Bench {
     }
 
     fn seeded(seed: u64, config: WorldConfig) -> Self {
-        let room = Rc::new(RefCell::new(Room::new(&seed.into(), config)));
+        let room = Rc::new(RefCell::new(Room::new(&seed.into(), config, None)));
         let driver = |name: &str| {
             let shard = room.borrow_mut().add_machine(name);
             SimDriver::new(&room, shard, &Arc::default())

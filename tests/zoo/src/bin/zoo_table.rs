@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use mainspring_sim::Order;
 use mainspring_zoo::{Silence, all, find, header, observe, summary, watch};
 
 /// Prints the table of the zoo.
@@ -20,6 +21,9 @@ struct Cli {
     /// Searches for each, from different seeds: the table has their medians.
     #[arg(long, default_value_t = 11)]
     searches: u64,
+    /// Who goes next in all of them; without it that is as each specimen has it.
+    #[arg(long)]
+    order: Option<Order>,
     /// Runs that making a failure small may take.
     #[arg(long, default_value_t = 10_000)]
     attempts: u64,
@@ -43,7 +47,7 @@ fn main() -> ExitCode {
     println!("{}", header());
     let (mut is_whole, mut rows) = (true, Vec::new());
     for specimen in chosen {
-        let row = observe(specimen, cli.seeds, cli.searches, cli.attempts);
+        let row = observe(specimen, cli.order, cli.seeds, cli.searches, cli.attempts);
         let silence = watch(specimen, cli.twin_seeds);
         is_whole &= row.is_found_always() && silence == Silence::Kept;
         println!("{row}");
