@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Mainspring's simulator beside turmoil, turmoil-net and madsim; README.md says what the figures mean."""
+"""Measures Mainspring's simulator beside turmoil, turmoil-net, madsim and moonpool; README.md says what the figures mean."""
 
 import argparse
 import json
@@ -17,18 +17,18 @@ FOLDER = BENCH / "simulation"
 CORE = 0
 # No single program takes so long; one that does is ended, and the run goes on without it.
 PATIENCE_SECONDS = 120
-PEERS = ("mainspring", "turmoil", "turmoil-net", "madsim")
+PEERS = ("mainspring", "turmoil", "turmoil-net", "madsim", "moonpool")
 # What a program's symbols are chosen by where a feature is not enough.
 FLAGS = {"madsim": "--cfg madsim"}
 # Row of the table: its arguments, and who can do it. Peers that are slow with many clients do fewer requests.
 ROWS = {
-    "gets10": (("gets", 10, 1000), ("mainspring", "turmoil")),
-    "raw10": (("raw", 10, 1000), ("mainspring", "turmoil-net", "madsim")),
-    "gets100": (("gets", 100, 100), ("mainspring", "turmoil")),
-    "raw100": (("raw", 100, 100), ("mainspring", "turmoil-net", "madsim")),
-    "gets1000": (("gets", 1000, 20), ("mainspring",)),
-    "raw1000": (("raw", 1000, 20), ("mainspring", "madsim")),
-    "gets10000": (("gets", 10_000, 5), ("mainspring",)),
+    "gets10": (("gets", 10, 1000), ("mainspring", "turmoil", "moonpool")),
+    "raw10": (("raw", 10, 1000), ("mainspring", "turmoil-net", "madsim", "moonpool")),
+    "gets100": (("gets", 100, 100), ("mainspring", "turmoil", "moonpool")),
+    "raw100": (("raw", 100, 100), ("mainspring", "turmoil-net", "madsim", "moonpool")),
+    "gets1000": (("gets", 1000, 20), ("mainspring", "moonpool")),
+    "raw1000": (("raw", 1000, 20), ("mainspring", "madsim", "moonpool")),
+    "gets10000": (("gets", 10_000, 5), ("mainspring", "moonpool")),
     "idle": (("idle", 10_000, 24), ("mainspring",)),
     "seeds": (("seeds", 2000), ("mainspring",)),
 }
