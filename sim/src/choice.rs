@@ -150,6 +150,8 @@ impl Label {
 #[derive(Debug)]
 pub(crate) struct Choices {
     seed: u64,
+    /// What choices are drawn from: the seed, but where another one is to draw them anew.
+    choice_seed: u64,
     /// One block of `Label::ALL` for each owner; the room's is the first.
     streams: Vec<Pcg64Mcg>,
     script: Option<Box<Script>>,
@@ -158,7 +160,8 @@ pub(crate) struct Choices {
 impl Choices {
     pub(crate) fn new(source: &Source) -> Self {
         let script = source.script().map(Box::new);
-        let mut choices = Self { seed: source.seed(), streams: Vec::new(), script };
+        let (seed, choice_seed) = (source.seed(), source.choice_seed());
+        let mut choices = Self { seed, choice_seed, streams: Vec::new(), script };
         choices.fork("");
         choices
     }
@@ -170,7 +173,9 @@ impl Choices {
     /// Makes the streams of the next shard.
     pub(crate) fn fork(&mut self, shard: &str) {
         for label in Label::ALL {
-            self.streams.push(self.generator(shard, label.name()));
+            let is_entropy = matches!(label, Label::Entropy | Label::SystemEntropy);
+            let seed = if is_entropy { self.seed } else { self.choice_seed };
+            self.streams.push(generator(seed, shard, label.name()));
             if let Some(script) = &mut self.script {
                 script.add_stream(shard, label);
             }
@@ -179,7 +184,7 @@ impl Choices {
 
     /// The stream of a purpose. One that is no label's is on no tape: what is drawn from it must decide nothing by itself.
     pub(crate) fn generator(&self, shard: &str, purpose: &str) -> Pcg64Mcg {
-        generator(self.seed, shard, purpose)
+        generator(self.choice_seed, shard, purpose)
     }
 
     /// The virtual time moves on: a script keeps when a choice was made.

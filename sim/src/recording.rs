@@ -30,6 +30,8 @@ pub struct Chosen {
     pub at: Instant,
     /// Whose, and what about: `server/task`.
     pub stream: Arc<str>,
+    /// How many choices of the run came before, of all streams.
+    pub number: u64,
     /// How many choices of the stream came before.
     pub position: u64,
     /// The answer; above 0.
@@ -40,7 +42,7 @@ pub struct Chosen {
 
 impl fmt::Display for Chosen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, stream, position, value, bound } = self;
+        let Self { at, stream, position, value, bound, .. } = self;
         write!(f, "{at} {stream}, choice {position}: {value} of 0..{bound}")
     }
 }
@@ -55,12 +57,14 @@ impl Recording {
     }
 
     /// Counts an answer, and keeps it unless it is the harmless one.
-    pub(crate) fn add(&self, value: u64, chosen: impl FnOnce() -> Chosen) {
+    /// It is given its number.
+    pub(crate) fn add(&self, value: u64, chosen: impl FnOnce(u64) -> Chosen) {
         let mut made = self.made();
+        let number = made.count;
         made.count += 1;
         if value > 0 {
             let _bookkeeping = Entered::nobody();
-            made.chosen.push(chosen());
+            made.chosen.push(chosen(number));
         }
     }
 

@@ -70,11 +70,16 @@ impl Script {
                 orders.lock().unwrap_or_else(PoisonError::into_inner).below(bound)
             }
             Answers::Orders(_) => draw(),
+            Answers::Prefix(prefix) => match prefix.next() {
+                Some(tape) => tape.get(&line.name, position).min(bound - 1),
+                None => draw(),
+            },
         };
         if let Some(recording) = &self.recording {
             let stream = &line.name;
-            recording.add(value, || Chosen {
+            recording.add(value, |number| Chosen {
                 at: self.now,
+                number,
                 stream: Arc::clone(stream),
                 position,
                 value,

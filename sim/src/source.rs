@@ -1,6 +1,6 @@
 //! `Source`: where the choices of a run come from.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::orders::Path;
@@ -32,6 +32,8 @@ pub(crate) enum Answers {
     Bytes(Arc<Mutex<Bytes>>),
     /// Orders as a path says; what is drawn for all else.
     Orders(Arc<Mutex<Path>>),
+    /// What a tape says, and from some choice on what is drawn.
+    Prefix(Arc<Prefix>),
 }
 
 impl Source {
@@ -45,6 +47,21 @@ impl Source {
 
     pub(crate) fn orders(seed: u64, path: &Arc<Mutex<Path>>) -> Self {
         Self::new(seed, Answers::Orders(Arc::clone(path)))
+    }
+
+    /// The first `kept` choices of a tape, and then others than it has: those that are drawn from `seed`. The entropy is that of
+    /// the tape.
+    pub(crate) fn prefix(tape: &Arc<Tape>, kept: u64, seed: u64) -> Self {
+        let prefix = Prefix { tape: Arc::clone(tape), kept, seed, made: AtomicU64::new(0) };
+        Self::new(tape.seed(), Answers::Prefix(Arc::new(prefix)))
+    }
+
+    /// What choices are drawn from that are drawn.
+    pub(crate) fn choice_seed(&self) -> u64 {
+        match &self.answers {
+            Answers::Prefix(prefix) => prefix.seed,
+            _ => self.seed,
+        }
     }
 
     fn new(seed: u64, answers: Answers) -> Self {
@@ -103,6 +120,24 @@ impl From<u64> for Source {
 impl From<Tape> for Source {
     fn from(tape: Tape) -> Self {
         Self::new(tape.seed(), Answers::Tape(Arc::new(tape)))
+    }
+}
+
+/// The begin of a tape.
+#[derive(Debug)]
+pub(crate) struct Prefix {
+    tape: Arc<Tape>,
+    kept: u64,
+    seed: u64,
+    /// Choices of all worlds so far.
+    made: AtomicU64,
+}
+
+impl Prefix {
+    /// The tape, as long as it is asked.
+    pub(crate) fn next(&self) -> Option<&Tape> {
+        let is_kept = self.made.fetch_add(1, Ordering::Relaxed) < self.kept;
+        is_kept.then_some(&*self.tape)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: lists scenarios, sweeps seeds, makes failures small, replays one run.
 
+use core::fmt;
 use core::ops::Range;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -32,6 +33,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Finds the least that has to go wrong for a seed to fail as it does.
     Minimise(MinimiseArgs),
+    /// Finds the choice with which a failure became inevitable.
+    Explain(ExplainArgs),
     /// Runs all orders of one seed that pass somebody over at most a few times.
     Explore(ExploreArgs),
 }
@@ -125,6 +128,15 @@ struct MinimiseArgs {
 }
 
 #[derive(Args)]
+struct ExplainArgs {
+    #[command(flatten)]
+    minimise: MinimiseArgs,
+    /// How often what comes behind each choice is drawn anew.
+    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    runs: u64,
+}
+
+#[derive(Args)]
 struct ExploreArgs {
     #[command(flatten)]
     which: Which,
@@ -153,7 +165,7 @@ fn read_file(path: &str) -> std::io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// The command line for some scenarios, as the `main` of a binary: `list`, `sweep`, `replay`, `minimise`, `explore`; `--help`
+/// The command line for some scenarios, as the `main` of a binary: `list`, `sweep`, `replay`, `minimise`, `explain`, `explore`; `--help`
 /// tells what each takes. Its exit code is 1 where a run does not hold, or there is nothing to make smaller, and 2 where the
 /// command is not understood, there is no such scenario, or `--strict` is asked of a binary without the guard.
 ///
@@ -177,6 +189,9 @@ pub fn main(scenarios: &[Scenario]) -> ExitCode {
         Command::Sweep(args) => args.which.among(scenarios).map(|it| sweep(&it, &args)),
         Command::Replay(args) => args.run.which.among(scenarios).map(|it| replay(&it, &args)),
         Command::Minimise(args) => args.run.which.among(scenarios).map(|it| minimise(&it, &args)),
+        Command::Explain(args) => {
+            args.minimise.run.which.among(scenarios).map(|it| explain(&it, &args))
+        }
         Command::Explore(args) => args.which.among(scenarios).map(|it| explore(&it, &args)),
     };
     done.unwrap_or_else(|error| {
@@ -277,12 +292,18 @@ fn replay(scenario: &Scenario, args: &ReplayArgs) -> ExitCode {
 }
 
 fn minimise(scenario: &Scenario, args: &MinimiseArgs) -> ExitCode {
-    let panics = silence();
-    let story = scenario.minimise(args.run.source(), args.attempts);
-    std::panic::set_hook(panics);
-    match story {
-        Ok(story) => {
-            println!("{story}");
+    tell(silenced(|| scenario.minimise(args.run.source(), args.attempts)))
+}
+
+fn explain(scenario: &Scenario, args: &ExplainArgs) -> ExitCode {
+    let MinimiseArgs { run, attempts } = &args.minimise;
+    tell(silenced(|| scenario.explain(run.source(), *attempts, args.runs)))
+}
+
+fn tell(result: Result<impl fmt::Display, String>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            println!("{text}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -311,9 +332,11 @@ fn explore(scenario: &Scenario, args: &ExploreArgs) -> ExitCode {
     }
 }
 
-/// The same panic, over and over, is no news. Gives the hook that told of it.
-fn silence() -> Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync> {
+/// The same panic, over and over, is no news.
+fn silenced<R>(body: impl FnOnce() -> R) -> R {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    hook
+    let result = body();
+    std::panic::set_hook(hook);
+    result
 }

@@ -26,6 +26,7 @@
 
 mod cli;
 mod coverage;
+mod explained;
 mod explore;
 mod failure;
 mod scenario;
@@ -34,6 +35,7 @@ mod sweep;
 
 pub use cli::main;
 pub use coverage::{Count, SiteCount, SweepCoverage};
+pub use explained::{Explained, Rate};
 pub use explore::Explored;
 pub use failure::ScenarioFailure;
 pub use scenario::{Run, Scenario, Setup, conclude};
