@@ -33,7 +33,9 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, requests: u64
         stream.flush().await.expect("it reads");
         let mut filled = 0;
         while filled < RESPONSE.len() {
-            filled += stream.read(&mut buffer[filled..]).await.expect("it answers");
+            let count = stream.read(&mut buffer[filled..]).await.expect("it answers");
+            assert!(count > 0, "it answers whole");
+            filled += count;
         }
         assert_eq!(&buffer[..filled], RESPONSE);
     }
