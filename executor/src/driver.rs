@@ -193,7 +193,8 @@ pub trait Driver {
     /// # Errors
     /// `WouldBlock` when there is no room for it (an edge will follow); `InvalidInput` when it is longer than any
     /// network takes, and for the other version of IP; `NotConnected` when nobody says where to; `ConnectionRefused` as
-    /// [`Driver::receive_from`], and then it is not sent; no route; `Interrupted` (try again).
+    /// [`Driver::receive_from`], and then it is not sent; no route; an error of [`Exhausted::is`] when the machine has no memory
+    /// for it (no edge follows: go on after a pause); `Interrupted` (try again).
     fn send_to(&self, socket: Token, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<()>;
 
     /// Gives up a token of any kind: its owner calls this once, and never uses the token again. A socket with unread

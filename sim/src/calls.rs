@@ -7,6 +7,7 @@ use mainspring_sim_allocator::Entered;
 
 use crate::coverage::Fault;
 use crate::event::{HostId, ShardId};
+use crate::net::no_buffers;
 use crate::room::Room;
 use crate::tokens::out_of_tokens;
 
@@ -42,7 +43,9 @@ pub(crate) enum Error {
     Kind(ErrorKind),
     /// `EMFILE`.
     OutOfTokens,
-    /// What [`Exhausted::is`], and is no `EMFILE`.
+    /// `ENOBUFS`.
+    NoBuffers,
+    /// What [`Exhausted::is`], and has no number.
     Exhausted,
 }
 
@@ -51,6 +54,7 @@ impl Error {
         match self {
             Self::Kind(kind) => kind.into(),
             Self::OutOfTokens => out_of_tokens(),
+            Self::NoBuffers => no_buffers(),
             Self::Exhausted => Exhausted.into(),
         }
     }
@@ -59,19 +63,21 @@ impl Error {
 impl Call {
     /// How it may fail: what the contract of [`Driver`](mainspring_executor::driver::Driver) has, and Linux knows.
     pub(crate) const fn errors(self) -> &'static [Error] {
-        use Error::{Exhausted, Kind, OutOfTokens};
+        use Error::{Exhausted, Kind, NoBuffers, OutOfTokens};
         match self {
             Self::Listen => &[
                 Kind(ErrorKind::AddrInUse),
                 Kind(ErrorKind::AddrNotAvailable),
                 Kind(ErrorKind::PermissionDenied),
                 OutOfTokens,
+                NoBuffers,
             ],
-            Self::Accept => &[Kind(ErrorKind::ConnectionAborted), OutOfTokens, Exhausted],
+            Self::Accept => &[Kind(ErrorKind::ConnectionAborted), OutOfTokens, NoBuffers],
             Self::Connect => &[
                 Kind(ErrorKind::AddrNotAvailable),
                 Kind(ErrorKind::NetworkUnreachable),
                 OutOfTokens,
+                NoBuffers,
             ],
             Self::ConnectOutcome => &[
                 Kind(ErrorKind::ConnectionRefused),
@@ -91,7 +97,7 @@ impl Call {
             ],
             Self::ShutdownWrite | Self::LocalAddr => &[Kind(ErrorKind::NotConnected)],
             Self::SetNodelay | Self::SetKeepalive => &[Kind(ErrorKind::InvalidInput)],
-            Self::BindDatagram => &[Kind(ErrorKind::AddrInUse), OutOfTokens],
+            Self::BindDatagram => &[Kind(ErrorKind::AddrInUse), OutOfTokens, NoBuffers],
             Self::ConnectDatagram => &[Kind(ErrorKind::NetworkUnreachable)],
             Self::ReceiveFrom => {
                 &[Kind(ErrorKind::ConnectionRefused), Kind(ErrorKind::Interrupted)]
@@ -100,6 +106,7 @@ impl Call {
                 Kind(ErrorKind::ConnectionRefused),
                 Kind(ErrorKind::NetworkUnreachable),
                 Kind(ErrorKind::Interrupted),
+                NoBuffers,
             ],
             Self::StreamPair | Self::SubscribeSignals => &[OutOfTokens],
             Self::Detach | Self::Adopt => &[Kind(ErrorKind::OutOfMemory)],

@@ -71,10 +71,12 @@ pub(crate) enum Label {
     Buggify,
     /// Whether one is on in this run.
     BuggifySite,
+    /// How much memory the hosts of a swarm have for sockets.
+    SocketMemory,
 }
 
 impl Label {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -102,6 +104,7 @@ impl Label {
         Self::SystemEntropy,
         Self::Buggify,
         Self::BuggifySite,
+        Self::SocketMemory,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
@@ -134,6 +137,7 @@ impl Label {
             Self::SystemEntropy => "system entropy",
             Self::Buggify => "buggify",
             Self::BuggifySite => "buggify site",
+            Self::SocketMemory => "socket memory",
         }
     }
 }

@@ -51,6 +51,12 @@ pub struct WorldConfig {
     pub send_buffer_bytes: usize,
     /// Bytes that arrived and are not yet read: the most that a receive window opens. A sender beyond waits.
     pub recv_buffer_bytes: usize,
+    /// Memory of a host for what is in the buffers of all its sockets, those of TCP and UDP (`tcp_mem`, `udp_mem`): what is written
+    /// and not acknowledged, and what is not read. `None` is no bound. Beyond, a write takes what it still may, or says
+    /// `WouldBlock`, a segment that arrives is dropped, and sent again later, a datagram is dropped, and sending one, or making a
+    /// socket, fails with `ENOBUFS`. Each socket may have 4 KiB in each direction all the same.
+    /// [`Host::set_socket_memory`](crate::Host::set_socket_memory) changes it for one host. None of the ready-made ones has a bound.
+    pub socket_memory_bytes: Option<usize>,
     /// Upper bound of the backlog of any listener (`somaxconn`).
     pub backlog_max: u32,
     /// Open tokens of a host (its limit of descriptors); beyond, the calls that open one fail with `EMFILE`. Jobs are
@@ -133,6 +139,7 @@ impl WorldConfig {
             retransmission_count: 15,
             send_buffer_bytes: 64 * 1024,
             recv_buffer_bytes: 64 * 1024,
+            socket_memory_bytes: None,
             backlog_max: 4096,
             tokens_max: 65_536,
             ephemeral_ports: 32_768..=60_999,

@@ -60,8 +60,14 @@ named! {
         DatagramLost = "datagrams lost",
         /// One came twice.
         DatagramTwice = "datagrams twice",
-        /// A receiver had no room for one.
+        /// A receiver had no room for one, or its host no memory.
         DatagramDropped = "datagrams dropped",
+        /// A host had no memory for segments that arrived.
+        SegmentDropped = "segments dropped",
+        /// A write took less than its socket had room for, as the host had no memory for more.
+        WriteWithoutMemory = "writes without memory",
+        /// A host had no memory for a socket, or for a datagram to send (`ENOBUFS`).
+        NoBuffers = "out of buffers",
         /// A link was cut in one direction.
         Cut = "links cut",
         /// A read gave less than there was.

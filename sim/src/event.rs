@@ -81,6 +81,8 @@ pub(crate) enum Event {
     Probe(ConnectionId, Side),
     /// This side acknowledges what it has held back.
     DelayedAck(ConnectionId, Side),
+    /// What this side sent, and the other had no memory for, is sent again.
+    Redelivery(ConnectionId, Side),
     /// A datagram arrives, or the news that it cannot.
     Letter(LetterId),
     /// A job of a shard has ended.

@@ -135,6 +135,13 @@ impl Host {
         self.room.borrow_mut().set_drift(self.id, millionths);
     }
 
+    /// Gives the machine so many bytes of memory for the buffers of its sockets, from now on
+    /// ([`WorldConfig::socket_memory_bytes`](crate::WorldConfig::socket_memory_bytes)); `None` is no bound. What is in buffers stays
+    /// there, though it may be more. Who waits for memory to write into is woken when there is some.
+    pub fn set_socket_memory(&self, bytes: Option<usize>) {
+        self.room.borrow_mut().set_socket_memory(self.id, bytes);
+    }
+
     /// Starts a task that the run waits for. Its panic fails the run. Where a signal kills its program, or the machine crashes,
     /// it counts as ended.
     ///

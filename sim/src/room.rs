@@ -29,7 +29,7 @@ use crate::directory::Directory;
 use crate::event::{ConnectionId, Event, Events, HostId, ShardId};
 use crate::files::Files;
 use crate::jobs::{DueCall, DueSpawn, Jobs};
-use crate::net::{Connection, Letter, Link, Listener, Mailbox, MailboxId, Names, Side};
+use crate::net::{Budget, Connection, Letter, Link, Listener, Mailbox, MailboxId, Names, Side};
 use crate::observer::{Broken, FaultPoints};
 use crate::order::Order;
 use crate::poll_counter::PollCounter;
@@ -115,6 +115,8 @@ pub(crate) struct Machine {
     pub(crate) shards: Vec<ShardId>,
     /// What sockets can be found by.
     pub(crate) sockets: Names,
+    /// Memory for what is in their buffers.
+    pub(crate) budget: Budget,
     pub(crate) files: Files,
     /// Sockets of it that are between two shards.
     pub(crate) loose_count: usize,
@@ -225,6 +227,7 @@ impl Room {
             ip_v6: Ipv6Addr::from_bits(NETWORK_V6 + number as u128),
             shards: Vec::new(),
             sockets: Names::new(&self.config.ephemeral_ports),
+            budget: Budget::new(self.config.socket_memory_bytes),
             files: Files::default(),
             loose_count: 0,
             jobs: Jobs::default(),

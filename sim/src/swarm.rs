@@ -29,6 +29,11 @@ pub(crate) fn draw(config: WorldConfig, choices: &mut Choices) -> WorldConfig {
     let disk_error_one_in = one_in(Label::DiskError, config.disk_error_one_in);
     let disk_full_one_in = one_in(Label::DiskFull, config.disk_full_one_in);
     let name_failure_one_in = one_in(Label::NameFailure, config.name_failure_one_in);
+    let socket_memory_bytes = config.socket_memory_bytes.and_then(|least| {
+        let choices = [None, Some(4), Some(2), Some(1)];
+        let times = choices[usize::try_from(level(Label::SocketMemory, 4)).expect("below 4")];
+        times.map(|times| least.saturating_mul(times))
+    });
     let mut is_on = |label, may_be: bool| may_be && level(label, 2) == 1;
     let short_reads = is_on(Label::ShortRead, config.short_reads);
     let short_writes = is_on(Label::ShortWrite, config.short_writes);
@@ -71,6 +76,7 @@ pub(crate) fn draw(config: WorldConfig, choices: &mut Choices) -> WorldConfig {
         disk_error_one_in,
         disk_full_one_in,
         name_failure_one_in,
+        socket_memory_bytes,
         buggify,
         // It is drawn.
         swarm: false,
@@ -89,6 +95,7 @@ mod tests {
             disk_error_one_in,
             disk_full_one_in,
             name_failure_one_in,
+            socket_memory_bytes: Some(64 * 1024),
             buggify: true,
             ..WorldConfig::swarm()
         }
@@ -142,6 +149,11 @@ mod tests {
             number("disk error", config.disk_error_one_in, 5),
             number("disk full", config.disk_full_one_in, 6),
             number("name failure", config.name_failure_one_in, 7),
+            (
+                "socket memory",
+                config.socket_memory_bytes.is_none(),
+                config.socket_memory_bytes == most.socket_memory_bytes,
+            ),
         ]
     }
 

@@ -93,6 +93,8 @@ pub(crate) enum Kind {
     DelayedAck,
     SegmentLate,
     Duplicate,
+    SegmentDropped,
+    Redelivery,
 }
 
 impl Kind {
@@ -102,6 +104,7 @@ impl Kind {
         Some(match self {
             Self::SegmentLost => Fault::SegmentLost,
             Self::SegmentLate => Fault::SegmentLate,
+            Self::SegmentDropped => Fault::SegmentDropped,
             Self::AnswerLost => Fault::AnswerLost,
             Self::SynLost => Fault::HandshakeLost,
             Self::SynTimer => Fault::SynTimeout,
@@ -177,7 +180,8 @@ impl Kind {
             | Self::ProbeSent
             | Self::Probe
             | Self::DelayedAck
-            | Self::Duplicate => return None,
+            | Self::Duplicate
+            | Self::Redelivery => return None,
         })
     }
 
@@ -256,6 +260,8 @@ impl Kind {
             Self::DelayedAck => ("delayed ACK is due", Shape::Connection("bytes")),
             Self::SegmentLate => ("segment is late", Shape::Connection("latencies")),
             Self::Duplicate => ("segment arrives again", Shape::Connection("")),
+            Self::SegmentDropped => ("segments dropped", Shape::Connection("bytes")),
+            Self::Redelivery => ("dropped segments sent again", Shape::Connection("retry")),
             Self::Unheard => ("packet finds the machine off", Shape::Connection("count")),
             Self::LibcTime => ("asks libc for the time", Shape::Nothing),
             Self::LibcDate => ("asks libc for the date", Shape::Nothing),

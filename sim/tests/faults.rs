@@ -196,6 +196,21 @@ fn tokens(_: &World, server: &Host, _: &Host) {
     });
 }
 
+fn memory(world: &World, server: &Host, client: &Host) {
+    server.run(async { take(listen(9)).await });
+    let (target, machines) = (server.address(PORT), [server.clone(), client.clone()]);
+    client.run(async move {
+        let mut stream = TcpStream::connect(target).await.expect("it listens");
+        machines.iter().for_each(|machine| machine.set_socket_memory(Some(0)));
+        assert!(UdpSocket::bind(([0, 0, 0, 0], 0).into()).is_err());
+        stream.write_all(&[7; 100_000]).await.expect("it reads");
+    });
+    // One that stands still does not read what it may have.
+    let server = server.clone();
+    world.at(Instant::START + SECOND / 500, move |_| server.pause());
+    world.at(Instant::START + SECOND, |world| world.find("server").expect("it is there").resume());
+}
+
 fn jobs(_: &World, server: &Host, _: &Host) {
     server.run(async {
         let results = join_all((0..5).map(|_| offload::compute(|| ()))).await;
@@ -264,6 +279,7 @@ fn each_fault_is_counted_where_it_happens() {
     all(datagram(0, 200), datagrams, &[DatagramTwice], &[DatagramDropped]);
     all(calm(), datagrams, &[DatagramDropped], &[]);
     all(WorldConfig { tokens_max: 3, ..calm() }, tokens, &[OutOfTokens], &[]);
+    all(calm(), memory, &[SegmentDropped, WriteWithoutMemory, NoBuffers], &[Pause]);
     let few = WorldConfig { compute_threads_max: 1, jobs_waiting_max: 1, ..calm() };
     all(few, jobs, &[JobRefused], &[]);
     all(WorldConfig { disk_error_one_in: 5, ..calm() }, disk, &[DiskError], &[]);

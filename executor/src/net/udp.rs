@@ -85,7 +85,8 @@ impl UdpSocket {
     /// # Errors
     /// `InvalidInput` for one that is too long (beyond 65,507 bytes with IPv4, 65,527 with IPv6) and for the other
     /// version of IP; `ConnectionRefused` as [`UdpSocket::poll_recv_from`], whichever is called first, and then this one
-    /// is not sent; and those of the machine: no route.
+    /// is not sent; and those of the machine: no route, and an error of [`Exhausted::is`](crate::driver::Exhausted::is) when
+    /// it has no memory for it (go on after a pause).
     pub fn poll_send_to(
         &self,
         cx: &Context<'_>,

@@ -44,7 +44,7 @@ pub(crate) struct MailboxId(u64);
 /// A UDP socket.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    host: HostId,
+    pub(super) host: HostId,
     pub(crate) address: SocketAddr,
     peer: Option<SocketAddr>,
     /// Whom its edges are for.
@@ -57,6 +57,8 @@ pub(crate) struct Mailbox {
     is_send_refused: bool,
     /// Told once.
     error: Option<ErrorKind>,
+    /// What its host has counted for it. See `budget`.
+    pub(super) counted_bytes: u64,
 }
 
 /// What is under way to a host.
@@ -92,6 +94,11 @@ impl Message {
 }
 
 impl Mailbox {
+    /// What it has in both directions.
+    pub(super) fn buffered_bytes(&self) -> u64 {
+        (self.queued_bytes + self.sending_bytes) as u64
+    }
+
     /// How well it fits for a datagram; the best gets it, as in Linux. `None`: not at all.
     fn score(&self, from: SocketAddr, to: SocketAddr) -> Option<u32> {
         let own = self.address.ip();
@@ -121,6 +128,7 @@ impl Room {
         if !self.is_own(host, address.ip()) {
             return Err(ErrorKind::AddrNotAvailable.into());
         }
+        self.check_socket_memory(host)?;
         let port = self.datagram_port(host, address)?;
         let address = SocketAddr::new(address.ip(), port);
         let id = MailboxId(self.mailbox_count);
@@ -138,6 +146,7 @@ impl Room {
                 sending_bytes: 0,
                 is_send_refused: false,
                 error: None,
+                counted_bytes: 0,
             },
         );
         self.machine_mut(host).sockets.mailboxes.entry(port).or_default().push(id);
@@ -196,6 +205,7 @@ impl Room {
     ) -> io::Result<Received> {
         let mailbox = self.mailbox_of(shard, socket);
         let received = self.try_receive(mailbox, buffer);
+        self.recount_mailbox(mailbox);
         if matches!(received, Err(ErrorKind::WouldBlock)) {
             self.perhaps_spurious(shard, socket, Ready::READABLE);
         }
@@ -225,12 +235,14 @@ impl Room {
     ) -> io::Result<()> {
         let mailbox = self.mailbox_of(shard, socket);
         let sent = self.try_send(mailbox, datagram, to);
-        if matches!(sent, Err(ErrorKind::WouldBlock)) {
+        self.recount_mailbox(mailbox);
+        let kind = sent.as_ref().map_err(io::Error::kind);
+        if matches!(kind, Err(ErrorKind::WouldBlock)) {
             self.perhaps_spurious(shard, socket, Ready::WRITABLE);
         }
-        let number = outcome(sent.as_ref().map(|()| datagram.len()));
+        let number = outcome(kind.as_ref().map(|_| datagram.len()));
         self.note(shard, Kind::SendTo, socket.to_bits(), number);
-        sent.map_err(io::Error::from)
+        sent
     }
 
     fn try_send(
@@ -238,7 +250,7 @@ impl Room {
         id: MailboxId,
         datagram: &[u8],
         to: Option<SocketAddr>,
-    ) -> Result<(), ErrorKind> {
+    ) -> io::Result<()> {
         let send_buffer_bytes = self.config.send_buffer_bytes;
         let mailbox = self.mailbox(id);
         let (host, own) = (mailbox.host, mailbox.address);
@@ -246,20 +258,24 @@ impl Room {
         let bytes_max = if own.is_ipv4() { BYTES_MAX } else { BYTES_MAX_V6 };
         let is_possible = to.is_ipv4() == own.is_ipv4() && to.port() != 0;
         if !is_possible || datagram.len() > bytes_max {
-            return Err(ErrorKind::InvalidInput);
+            return Err(ErrorKind::InvalidInput.into());
         }
         if let Some(error) = mailbox.error.take() {
-            return Err(error);
+            return Err(error.into());
         }
         // As Linux has it: what has room for one byte has room for a datagram.
         if mailbox.sending_bytes >= send_buffer_bytes {
             mailbox.is_send_refused = true;
-            return Err(ErrorKind::WouldBlock);
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let sending_bytes = mailbox.sending_bytes;
+        if !self.has_memory(host, sending_bytes, datagram.len() + OVERHEAD_BYTES) {
+            return Err(self.out_of_buffers());
         }
         let route = self.route(host, to.ip());
         let source = if own.ip().is_unspecified() { route.source } else { own.ip() };
         if source.is_loopback() && route.to != Some(host) {
-            return Err(ErrorKind::InvalidInput);
+            return Err(ErrorKind::InvalidInput.into());
         }
         let from = SocketAddr::new(source, own.port());
         let to = SocketAddr::new(route.target, to.port());
@@ -281,6 +297,7 @@ impl Room {
     /// A socket is closed: what it has not received is dropped, what it has sent arrives.
     pub(crate) fn close_mailbox(&mut self, id: MailboxId) {
         let mailbox = self.mailboxes.remove(&id).expect("a socket is closed once");
+        self.count(mailbox.host, mailbox.counted_bytes, 0);
         let port = mailbox.address.port();
         let sockets = &mut self.machine_mut(mailbox.host).sockets;
         let ids = sockets.mailboxes.get_mut(&port).expect("a socket is at its port");
@@ -380,7 +397,11 @@ impl Room {
 
     /// A crash takes the sockets of a machine, and what is under way from it to itself.
     pub(super) fn lose_mailboxes(&mut self, host: HostId) {
-        self.mailboxes.retain(|_, mailbox| mailbox.host != host);
+        let is_lost = |_: &MailboxId, mailbox: &mut Mailbox| mailbox.host == host;
+        let lost: Vec<_> = self.mailboxes.extract_if(.., is_lost).collect();
+        for (_, mailbox) in lost {
+            self.count(host, mailbox.counted_bytes, 0);
+        }
         let machine = self.machine(host);
         let own: [IpAddr; 2] = [machine.ip.into(), machine.ip_v6.into()];
         for (_, letter) in &mut self.letters {
@@ -402,6 +423,7 @@ impl Room {
             let holder = mailbox.holder;
             self.raise_to(holder, Ready::WRITABLE);
         }
+        self.recount_mailbox(sender);
     }
 
     fn datagram_arrived(&mut self, letter: &Letter, bytes: &Rc<[u8]>) {
@@ -413,14 +435,17 @@ impl Room {
             return;
         };
         let recv_buffer_bytes = self.config.recv_buffer_bytes;
-        let mailbox = self.mailbox(id);
-        if mailbox.queued_bytes >= recv_buffer_bytes {
+        let queued_bytes = self.mailbox(id).queued_bytes;
+        let has_memory = self.has_memory(host, queued_bytes, bytes.len() + OVERHEAD_BYTES);
+        if queued_bytes >= recv_buffer_bytes || !has_memory {
             self.note_host(host, Kind::DatagramDropped, serial, u64::from(to.port()));
             return;
         }
+        let mailbox = self.mailbox(id);
         mailbox.queued_bytes += bytes.len() + OVERHEAD_BYTES;
         mailbox.queue.push_back((from, Rc::clone(bytes)));
         let holder = mailbox.holder;
+        self.recount_mailbox(id);
         self.note_host(host, Kind::Datagram, serial, u64::from(to.port()));
         self.raise_to(holder, Ready::READABLE);
     }

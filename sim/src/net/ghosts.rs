@@ -39,8 +39,10 @@ impl Room {
             }
             self.arm_answer(id, Side::Client);
             self.arm_answer(id, Side::Server);
+            self.recount(id);
             self.release(id);
         }
+        self.lose_buffers(host);
     }
 
     fn become_ghost(&mut self, id: ConnectionId, side: Side) {

@@ -50,6 +50,7 @@ impl Room {
         if let Some(keepalive) = keepalive.filter(|_| !is_over) {
             // As Linux has it: who asks already goes on to count from what came last, who begins does so now.
             let since = before.map_or(self.now, |_| self.heard(id, side));
+            self.recount(id);
             let at = (since + keepalive.idle).max(self.now);
             let probed_at = before.map_or(Instant::START, |before| before.probed_at);
             let probe_count = before.map_or(0, |before| before.probe_count);
@@ -110,6 +111,7 @@ impl Room {
             return false;
         };
         let heard = self.heard(id, side);
+        self.recount(id);
         let mut asking = self.stop_asking(id, side).expect("who is in the list asks");
         if heard > asking.probed_at {
             asking.probe_count = 0;
@@ -121,6 +123,7 @@ impl Room {
             asking.at = heard + idle;
         } else if asking.probe_count >= count {
             self.give_up(id, side);
+            self.recount(id);
             self.release(id);
             return true;
         } else {

@@ -18,7 +18,7 @@ use std::io::{self, ErrorKind};
 
 use mainspring_executor::driver::{Address, ListenOptions, Ready, Token};
 
-use super::{Owner, Side, State};
+use super::{Family, Owner, Side, State};
 use crate::choice::Label;
 use crate::event::{ConnectionId, Event, HostId, ListenerId, ShardId};
 use crate::room::Room;
@@ -88,6 +88,7 @@ impl Room {
             return Err(ErrorKind::AddrNotAvailable.into());
         }
         self.check_token_limit(shard, 1)?;
+        self.check_socket_memory(host)?;
         let port = self.listening_port(host, address, options)?;
         let address = SocketAddr::new(address.ip(), port);
         let (id, token) = self.add_listener(shard, address.into(), options)?;
@@ -167,6 +168,9 @@ impl Room {
             self.perhaps_spurious(shard, listener, Ready::READABLE);
             return Err(ErrorKind::WouldBlock.into());
         };
+        if self.connection(id).family == Family::Tcp {
+            self.check_socket_memory(self.host_of(shard))?;
+        }
         let token =
             self.open_token(shard, Resource::Socket(Socket::Connection(id, Side::Server)))?;
         self.listeners[listener_id.index()].backlog.pop_front();

@@ -138,6 +138,7 @@ impl Room {
             // What waited goes.
             self.settle(id, side);
             self.arm_ack(id, side);
+            self.recount(id);
         }
     }
 }

@@ -4,12 +4,15 @@
 //! `pipe` is one direction of a connection, `side` one of its ends, `socket` what a shard may do with it, `listener` how connections
 //! come to be, `pairs` which addresses they have, `keepalive` how one asks for the other, `manners` which small segments and
 //! acknowledgements wait, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP.
-//! `wire` decides what gets lost and how long the rest is under way, `disorder` what comes late or twice.
+//! `wire` decides what gets lost and how long the rest is under way, `disorder` what comes late or twice, `budget` what a host
+//! has memory for, and `dropped` is what it had none for.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
+mod budget;
 mod datagrams;
 mod disorder;
+mod dropped;
 mod ghosts;
 mod keepalive;
 mod listener;
@@ -27,6 +30,7 @@ mod wire;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io::ErrorKind;
 
+pub(crate) use budget::{Budget, no_buffers};
 pub(crate) use datagrams::{Letter, Mailbox, MailboxId};
 use keepalive::Asking;
 pub(crate) use listener::Listener;
@@ -34,7 +38,7 @@ use mainspring_executor::driver::{Address, Instant, Ready};
 use manners::Manners;
 pub(crate) use names::Names;
 use pairs::Pair;
-use pipe::{Pipe, SEGMENT_BYTES};
+use pipe::{Arrival, Pipe, SEGMENT_BYTES};
 pub(crate) use side::Side;
 pub(crate) use wire::{Line, Link};
 
@@ -48,6 +52,13 @@ use crate::trace::Kind;
 
 /// Most pieces that one flight is split into.
 const PIECES_MAX: u64 = 4;
+
+impl Arrival {
+    /// What arrives, as the trace has it.
+    fn kind(self) -> Kind {
+        if self.has_fin { Kind::Fin } else { Kind::Bytes }
+    }
+}
 
 /// Whose rules a connection keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +153,8 @@ struct End {
     asking: Option<Asking>,
     /// How it acknowledges what comes.
     manners: Manners,
+    /// What its host has counted for it. See `budget`.
+    counted_bytes: u64,
 }
 
 /// Who holds an end.
@@ -214,10 +227,12 @@ impl Room {
             Event::Duplicate(id, side) => self.old_news_arrived(id, side, Kind::Duplicate),
             Event::Probe(id, side) => self.old_news_arrived(id, side, Kind::Probe),
             Event::DelayedAck(id, side) => self.delayed_ack_due(id, side),
+            Event::Redelivery(id, side) => self.redelivery_due(id, side),
             Event::Letter(_) | Event::Job(..) | Event::Spurious(..) | Event::Hook(_) => {
                 unreachable!("not of the network: {event:?}")
             }
         };
+        self.recount(id);
         self.release(id);
     }
 
@@ -277,31 +292,45 @@ impl Room {
     }
 
     fn flight_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
-        let (receiver, now) = (sender.other(), self.now);
-        let connection = self.connection(id);
-        if connection.end(receiver).state == State::Ghost {
-            let arrival = connection.outgoing(sender).land_unheard();
-            let kind = if arrival.has_fin { Kind::Fin } else { Kind::Bytes };
-            self.ghost_hears(id, receiver, kind, arrival.count);
+        let receiver = sender.other();
+        if self.falls_behind(id, sender) {
             return id;
         }
-        let arrival = connection.outgoing(sender).land();
+        if self.connection(id).end(receiver).state == State::Ghost {
+            self.land_at_ghost(id, sender);
+            return id;
+        }
+        let arrival = self.land(id, sender);
+        self.popped(id, receiver, arrival.kind(), arrival.count);
+        if arrival.is_something() {
+            self.landed(id, sender, arrival);
+        }
+        id
+    }
+
+    fn land_at_ghost(&mut self, id: ConnectionId, sender: Side) {
+        let arrival = self.connection(id).outgoing(sender).land_unheard();
+        self.ghost_hears(id, sender.other(), arrival.kind(), arrival.count);
+    }
+
+    /// What `sender` sent is at its peer.
+    fn landed(&mut self, id: ConnectionId, sender: Side, arrival: Arrival) {
+        let (receiver, now) = (sender.other(), self.now);
+        let connection = self.connection(id);
         let family = connection.family;
         let end = connection.end_mut(receiver);
         end.heard_at = now;
         let (owner, state) = (end.owner, end.state);
-        let kind = if arrival.has_fin { Kind::Fin } else { Kind::Bytes };
-        self.popped(id, receiver, kind, arrival.count);
         if state == State::Over {
             if self.connection(id).incoming(receiver).is_answer_owed {
                 self.send_reset(id, receiver);
             }
-            return id;
+            return;
         }
         if owner == Owner::Nobody && arrival.count > 0 {
             // RFC 9293 §3.10.7.4: data for a program that is gone is answered with a reset.
             self.send_reset(id, receiver);
-            return id;
+            return;
         }
         if arrival.has_fin && family == Family::Tcp && self.connection(id).is_finished() {
             self.ended_in_order(id);
@@ -312,7 +341,6 @@ impl Room {
         }
         let ready = if arrival.has_fin { finished() } else { Ready::READABLE };
         self.raise_end(id, receiver, ready);
-        id
     }
 
     /// Both FINs have arrived: who closed first keeps the addresses for a while. (Where both did, one of them waits for the
@@ -376,10 +404,12 @@ impl Room {
         self.arm_ack(id, sender);
     }
 
-    /// Makes the event of an acknowledgement that `sender` waits for, if it does. All others are taken when it next
-    /// writes: most acknowledgements cost no event.
+    /// Makes the event of an acknowledgement that `sender` waits for, if it does, or whose host counts what it gives back. All
+    /// others are taken when it next writes: most acknowledgements cost no event.
     fn arm_ack(&mut self, id: ConnectionId, sender: Side) {
-        if let Some(at) = self.connection(id).outgoing(sender).arm_ack() {
+        let is_over = self.connection(id).end(sender).state.is_over();
+        let is_counted = !is_over && self.counting_host(id, sender).is_some();
+        if let Some(at) = self.connection(id).outgoing(sender).arm_ack(is_counted) {
             self.push(at, id, Event::Ack(id, sender));
         }
         self.arm_answer(id, sender);
@@ -434,6 +464,7 @@ impl Room {
         let receiver = sender.other();
         self.popped(id, receiver, Kind::Reset, 0);
         let connection = self.connection(id);
+        connection.outgoing(sender).forget_dropped();
         assert!(connection.outgoing(sender).is_landed(), "a reset overtakes nothing");
         if connection.end(receiver).state.is_over() {
             return id;
@@ -475,6 +506,7 @@ impl Room {
             "bytes of a closed connection wait for an event that never comes: {connection:?}"
         );
         self.free_pair(id, Side::Client);
+        self.discount(id);
         self.connections.remove(id.index());
     }
 
@@ -547,6 +579,7 @@ fn connecting(
         heard_at: now,
         asking: None,
         manners: Manners::default(),
+        counted_bytes: 0,
     };
     Connection {
         family,

@@ -62,6 +62,8 @@ pub(crate) struct Pipe {
     pub(crate) resend: Retry,
     /// Of what the receiver answered and got lost.
     pub(crate) answer: Retry,
+    /// The first flight has arrived, and the receiver had no memory for it.
+    pub(super) dropped: Option<Dropped>,
     /// The receiver's last word got lost.
     pub(crate) is_answer_owed: bool,
     /// Nobody will take what is in here: the receiver reset the connection, or was reset.
@@ -77,6 +79,15 @@ pub(crate) struct Retry {
     pub(crate) count: u32,
     /// The sender was told of the loss once, and now has to find out by itself.
     pub(crate) is_slow: bool,
+}
+
+/// How a sender is about what its peer had no memory for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Dropped {
+    /// How often the timer was set since something got through.
+    pub(super) retry_count: u32,
+    /// How often it ran out, and nobody was there, since somebody was.
+    pub(super) unheard_count: u32,
 }
 
 /// How far the FIN is.
@@ -111,6 +122,12 @@ pub(crate) struct Arrival {
     pub(crate) has_fin: bool,
 }
 
+impl Arrival {
+    pub(super) fn is_something(self) -> bool {
+        self.count > 0 || self.has_fin
+    }
+}
+
 impl Pipe {
     pub(crate) fn new(send_capacity: usize, recv_capacity: usize) -> Self {
         assert!(send_capacity > 0 && recv_capacity > 0, "a socket has buffers");
@@ -139,6 +156,7 @@ impl Pipe {
             write_refused: false,
             resend: Retry::default(),
             answer: Retry::default(),
+            dropped: None,
             is_answer_owed: false,
             dead: false,
         }
@@ -164,6 +182,11 @@ impl Pipe {
             true => used <= self.send_capacity / 4,
             false => self.send_capacity - used >= used / 2,
         }
+    }
+
+    /// Bytes of the send buffer that are not free, unless the connection is reset.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        if self.dead { 0 } else { self.written - self.acked }
     }
 
     /// Takes bytes into the send buffer; the caller has looked that there is space.
@@ -265,9 +288,9 @@ impl Pipe {
         !self.dead && (self.write_refused || self.written > self.sent)
     }
 
-    /// When the sender must be told of an acknowledgement that it waits for. The caller makes the event.
-    pub(crate) fn arm_ack(&mut self) -> Option<Instant> {
-        if self.ack_event || !self.is_stalled() {
+    /// When the sender must be told of an acknowledgement that it waits for, or that is counted. The caller makes the event.
+    pub(crate) fn arm_ack(&mut self, is_counted: bool) -> Option<Instant> {
+        if self.ack_event || !(is_counted || self.is_stalled()) {
             return None;
         }
         let first = self.acks.front()?;
@@ -321,11 +344,46 @@ impl Pipe {
         let flight = self.flights.pop_front().expect("each event of a flight has a flight");
         let count = flight.end - self.arrived;
         self.arrived = flight.end;
+        self.dropped = None;
         if flight.has_fin {
             self.fin = Fin::Arrived;
         }
         self.check();
         Arrival { count, has_fin: flight.has_fin }
+    }
+
+    /// Bytes of the first flight that are still to land.
+    pub(super) fn first_flight(&self) -> u64 {
+        self.flights.front().map_or(0, |flight| flight.end - self.arrived)
+    }
+
+    /// A part of the first flight lands, and the rest goes on to be under way.
+    pub(super) fn land_part(&mut self, count: u64) -> Arrival {
+        assert!(count < self.first_flight(), "what lands as a whole is gone");
+        self.arrived += count;
+        self.check();
+        Arrival { count, has_fin: false }
+    }
+
+    /// The second flight joins the first, which was dropped. Gives its bytes.
+    pub(super) fn fall_behind(&mut self) -> u64 {
+        let behind = self.flights.remove(1).expect("the event is of a flight behind the first");
+        let first = self.flights.front_mut().expect("what was dropped is under way again");
+        let count = behind.end - first.end;
+        first.end = behind.end;
+        first.has_fin = behind.has_fin;
+        count
+    }
+
+    /// What was dropped is not sent again: its sender has reset the connection.
+    pub(super) fn forget_dropped(&mut self) {
+        if self.dropped.take().is_some() {
+            self.flights.clear();
+            self.data.truncate(size(self.arrived - self.read));
+            self.sent = self.arrived;
+            self.written = self.arrived;
+            self.check();
+        }
     }
 
     /// The first flight lands where nobody knows of the connection: a FIN in it is as good as not sent.

@@ -29,6 +29,7 @@ impl Room {
         let host = self.host_of(shard);
         let route = self.route(host, to.ip());
         self.check_token_limit(shard, 1)?;
+        self.check_socket_memory(host)?;
         let (now, peer) = (self.now, SocketAddr::new(route.target, to.port()));
         let port = self.machine_mut(host).sockets.pairs.connect(now, route.source, peer);
         let port = port.ok_or(ErrorKind::AddrNotAvailable)?;
@@ -76,6 +77,7 @@ impl Room {
         assert!(!buffer.is_empty(), "a read of nothing says nothing: it would look like a FIN");
         let (id, side) = self.socket(shard, socket);
         let read = self.try_read(shard, id, side, buffer);
+        self.recount(id);
         if matches!(read, Err(ErrorKind::WouldBlock)) {
             self.perhaps_spurious(shard, socket, Ready::READABLE);
         }
@@ -139,6 +141,7 @@ impl Room {
     ) -> io::Result<Transfer> {
         let (id, side) = self.socket(shard, socket);
         let written = self.try_write(shard, id, side, buffers);
+        self.recount(id);
         if matches!(written, Err(ErrorKind::WouldBlock)) {
             self.perhaps_spurious(shard, socket, Ready::WRITABLE);
         }
@@ -156,7 +159,11 @@ impl Room {
         self.settle(id, side);
         let wanted = buffers.iter().map(|buffer| buffer.len()).sum::<usize>();
         assert!(wanted > 0, "a write has something to write");
-        let mut count = wanted.min(self.connection(id).outgoing(side).free());
+        let (room, free) = (self.write_room(id, side), self.connection(id).outgoing(side).free());
+        if room < wanted.min(free) {
+            self.coverage.add_fault(Fault::WriteWithoutMemory);
+        }
+        let mut count = wanted.min(free).min(room);
         if self.config.short_writes && count > 0 {
             count = self.shortened(shard, (Label::ShortWrite, Fault::ShortWrite), count);
         }
@@ -167,9 +174,12 @@ impl Room {
             pipe.write(&buffer[..part]);
             left -= part;
         }
-        let exhausted = pipe.free() == 0;
+        let exhausted = pipe.free() == 0 || count == room;
         // Once refused, the edge is owed, though a later write may find space before it comes.
         pipe.write_refused |= exhausted;
+        if count == room {
+            self.await_memory(id, side);
+        }
         self.pump(id, side);
         self.arm_ack(id, side);
         if count == 0 { Err(ErrorKind::WouldBlock) } else { Ok(Transfer { count, exhausted }) }
@@ -220,6 +230,7 @@ impl Room {
             connection.finish(side);
             self.settle(id, side);
             self.arm_ack(id, side);
+            self.recount(id);
         }
         self.note(shard, Kind::ShutdownWrite, socket.to_bits(), u64::from(!is_connected));
         if is_connected { Ok(()) } else { Err(ErrorKind::NotConnected.into()) }
@@ -243,6 +254,7 @@ impl Room {
                 self.arm_ack(id, side);
             }
         }
+        self.recount(id);
         self.release(id);
     }
 

@@ -79,7 +79,7 @@ impl Line {
 }
 
 /// How long is waited for an answer after so many that did not come (RFC 6298 §5.5).
-fn timeout(count: u32) -> Duration {
+pub(super) fn timeout(count: u32) -> Duration {
     TIMEOUT_MIN.saturating_mul(1 << count.min(30)).min(TIMEOUT_MAX)
 }
 
@@ -126,7 +126,7 @@ impl Room {
     }
 
     /// Whether the next packet of a connection that leaves `side` gets lost on its way.
-    fn is_lost(&mut self, id: ConnectionId, side: Side) -> bool {
+    pub(super) fn is_lost(&mut self, id: ConnectionId, side: Side) -> bool {
         let connection = &self.connections[id.index()];
         let from = connection.end(side).host.expect("only hosts send packets");
         let to = connection.end(side.other()).host;

@@ -6,14 +6,20 @@ use std::rc::Rc;
 use bytes::Bytes;
 use futures::stream;
 use mainspring::{Body, Handler, IntoResponse, Request, Response, Server, Timeouts};
+use mainspring_executor::Instant;
 use mainspring_executor::net::RECV_BUFFER_BYTES;
-use mainspring_executor::time::sleep;
+use mainspring_executor::time::{now, sleep};
+use mainspring_sim::{Fault, World, WorldConfig};
 
+use crate::playground::playground;
 use crate::stage::{Case, Machines, Stage};
 use crate::wire::{get, pattern, push, request};
 
 /// The buffers of the kernels on the way, in the calm room; in the rough one they are smaller.
 const KERNELS: usize = 2 * 64 * 1024;
+
+/// When a machine has memory for sockets again.
+const BACK: Duration = Duration::from_secs(20);
 
 /// What a connection may have copied to be written.
 const OUTPUT: usize = 64 * 1024;
@@ -122,4 +128,33 @@ fn a_pipeliner_that_does_not_read_waits() {
         let answered = stage.seen.count.get();
         assert!(answered * 10_000 <= KERNELS + OUTPUT + 20_000, "{answered} were answered");
     });
+}
+
+/// A machine without memory for sockets: who is there is served, who comes waits, and is served when there is memory again.
+#[test]
+fn who_comes_while_there_is_no_memory_for_sockets_is_served_later() {
+    for (seed, config) in (0..20).zip([WorldConfig::calm(), WorldConfig::rough()].iter().cycle()) {
+        let client = |stage: Stage| async move {
+            let mut early = stage.connect().await;
+            early.exchange(get("/hello").as_bytes(), false).await.expect("an answer");
+            sleep(Duration::from_secs(2)).await;
+            let mut late = stage.connect().await;
+            late.send(get("/bytes/100000").as_bytes()).await.expect("its own machine has memory");
+            early.exchange(get("/bytes/100000").as_bytes(), false).await.expect("an answer");
+            assert!(now() < Instant::START + BACK, "each socket may have a little");
+            late.answer(false).await.expect("an answer");
+            assert!(now() >= Instant::START + BACK, "nobody is accepted without memory");
+        };
+        let world = Case::new(playground).simulate(seed, config.clone(), client, |world, _| {
+            let set = |bytes| {
+                move |world: &World| {
+                    world.find("server").expect("it is there").set_socket_memory(bytes);
+                }
+            };
+            world.at(Instant::START + Duration::from_secs(1), set(Some(0)));
+            world.at(Instant::START + BACK, set(None));
+        });
+        assert!(world.coverage().fault(Fault::NoBuffers) > 50, "seed {seed}: it tries again");
+        assert!(world.coverage().named("accept finds no sockets left").held > 0);
+    }
 }

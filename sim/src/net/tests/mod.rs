@@ -1,5 +1,6 @@
 //! The network without programs: calls of two drivers, and the edges that come of them.
 
+mod budget;
 mod disorder;
 mod keepalive;
 mod manners;
