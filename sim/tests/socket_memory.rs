@@ -111,9 +111,9 @@ fn a_program_that_dies_with_writers_that_wait_gives_all_back() {
             let streams = futures::future::join_all(connects).await;
             sleep(SECOND).await;
             if is_crash {
-                on.crash()
+                on.crash();
             } else {
-                on.signal(Signal::Terminate)
+                on.signal(Signal::Terminate);
             }
             drop(streams);
             // A new life has all of its memory.

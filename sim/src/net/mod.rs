@@ -4,8 +4,8 @@
 //! `pipe` is one direction of a connection, `side` one of its ends, `socket` what a shard may do with it, `listener` how connections
 //! come to be, `pairs` which addresses they have, `keepalive` how one asks for the other, `manners` which small segments and
 //! acknowledgements wait, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP.
-//! `wire` decides what gets lost and how long the rest is under way, `disorder` what comes late or twice, `budget` what a host
-//! has memory for, and `dropped` is what it had none for.
+//! `wire` decides what gets lost and how long the rest is under way, `disorder` what comes late or twice; `flights` arrive,
+//! `budget` decides what a host has memory for, and `dropped` is what it had none for.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
@@ -13,6 +13,7 @@ mod budget;
 mod datagrams;
 mod disorder;
 mod dropped;
+mod flights;
 mod ghosts;
 mod keepalive;
 mod listener;
@@ -38,7 +39,7 @@ use mainspring_executor::driver::{Address, Instant, Ready};
 use manners::Manners;
 pub(crate) use names::Names;
 use pairs::Pair;
-use pipe::{Arrival, Pipe, SEGMENT_BYTES};
+use pipe::{Pipe, SEGMENT_BYTES};
 pub(crate) use side::Side;
 pub(crate) use wire::{Line, Link};
 
@@ -52,13 +53,6 @@ use crate::trace::Kind;
 
 /// Most pieces that one flight is split into.
 const PIECES_MAX: u64 = 4;
-
-impl Arrival {
-    /// What arrives, as the trace has it.
-    fn kind(self) -> Kind {
-        if self.has_fin { Kind::Fin } else { Kind::Bytes }
-    }
-}
 
 /// Whose rules a connection keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,58 +283,6 @@ impl Room {
             self.coverage.add_fault(Fault::SplitFlight);
         }
         1 + more
-    }
-
-    fn flight_arrived(&mut self, id: ConnectionId, sender: Side) -> ConnectionId {
-        let receiver = sender.other();
-        if self.falls_behind(id, sender) {
-            return id;
-        }
-        if self.connection(id).end(receiver).state == State::Ghost {
-            self.land_at_ghost(id, sender);
-            return id;
-        }
-        let arrival = self.land(id, sender);
-        self.popped(id, receiver, arrival.kind(), arrival.count);
-        if arrival.is_something() {
-            self.landed(id, sender, arrival);
-        }
-        id
-    }
-
-    fn land_at_ghost(&mut self, id: ConnectionId, sender: Side) {
-        let arrival = self.connection(id).outgoing(sender).land_unheard();
-        self.ghost_hears(id, sender.other(), arrival.kind(), arrival.count);
-    }
-
-    /// What `sender` sent is at its peer.
-    fn landed(&mut self, id: ConnectionId, sender: Side, arrival: Arrival) {
-        let (receiver, now) = (sender.other(), self.now);
-        let connection = self.connection(id);
-        let family = connection.family;
-        let end = connection.end_mut(receiver);
-        end.heard_at = now;
-        let (owner, state) = (end.owner, end.state);
-        if state == State::Over {
-            if self.connection(id).incoming(receiver).is_answer_owed {
-                self.send_reset(id, receiver);
-            }
-            return;
-        }
-        if owner == Owner::Nobody && arrival.count > 0 {
-            // RFC 9293 §3.10.7.4: data for a program that is gone is answered with a reset.
-            self.send_reset(id, receiver);
-            return;
-        }
-        if arrival.has_fin && family == Family::Tcp && self.connection(id).is_finished() {
-            self.ended_in_order(id);
-        }
-        // A Unix socket's bytes are the sender's until they are read.
-        if arrival.count > 0 && family == Family::Tcp {
-            self.acknowledge_in_time(id, receiver, arrival.count);
-        }
-        let ready = if arrival.has_fin { finished() } else { Ready::READABLE };
-        self.raise_end(id, receiver, ready);
     }
 
     /// Both FINs have arrived: who closed first keeps the addresses for a while. (Where both did, one of them waits for the
