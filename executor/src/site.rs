@@ -23,6 +23,16 @@ pub enum SiteKind {
 }
 
 impl SiteKind {
+    /// All there are.
+    pub const ALL: [Self; 6] = [
+        Self::Always,
+        Self::Never,
+        Self::Eventually,
+        Self::Sometimes,
+        Self::Reachable,
+        Self::FaultPoint,
+    ];
+
     /// The macro that makes it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -3,18 +3,22 @@
 use core::fmt;
 use core::ops::Range;
 use std::process::ExitCode;
-use std::rc::Rc;
 
 use clap::{Args, Parser, Subcommand};
-use mainspring_executor::driver::Driver;
-use mainspring_executor::os::OsDriver;
 
-use super::{Scenario, ScenarioFailure, Sweep};
+use super::sweeping::{Sweeping, Swept};
+use super::{Kind, Scenario, Sweep};
 use crate::bypass::is_guarded;
 use crate::{Order, Source, Tape, TapeError};
 
 /// Why `--strict` cannot be had.
 const NO_GUARD: &str = "--strict needs the guard, and this binary has none: link mainspring-sim-guard (Linux on x86-64)";
+
+/// So many kinds of failures are shown of a sweep.
+const KINDS_SHOWN: usize = 10;
+
+/// What a shell has for a command that SIGINT ended.
+const INTERRUPTED: u8 = 130;
 
 /// Runs simulations by hand.
 #[derive(Parser)]
@@ -76,7 +80,16 @@ struct SweepArgs {
     /// How many seeds.
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     count: u64,
-    /// Prints one JSON object instead of text.
+    /// Part I of N of these seeds, from 1: for as many machines.
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    shard: Option<(u64, u64)>,
+    /// Ends with the first failure.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Keeps what is done in this file, and goes on from there when it is called again.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<String>,
+    /// Prints lines of JSON instead of text: one for each failure, as it is found, and one for the sweep.
     #[arg(long)]
     json: bool,
     /// Prints which faults happened, and which sites of the programs were passed; `--json` has that in any case.
@@ -98,6 +111,18 @@ struct RunArgs {
     /// The tape: as text, or the name of a file with it.
     #[arg(long, value_name = "TEXT|FILE", value_parser = parse_tape)]
     tape: Option<Tape>,
+}
+
+impl SweepArgs {
+    fn seeds(&self) -> Range<u64> {
+        let (part, parts) = self.shard.unwrap_or((1, 1));
+        // In 128 bits, in which no product is too large.
+        let at = |part: u64| {
+            let count = u128::from(self.count) * u128::from(part) / u128::from(parts);
+            self.from.saturating_add(u64::try_from(count).expect("a part of all"))
+        };
+        at(part - 1)..at(part)
+    }
 }
 
 impl RunArgs {
@@ -151,6 +176,14 @@ struct ExploreArgs {
     runs: u64,
 }
 
+/// Such as `2/8`.
+fn parse_shard(argument: &str) -> Result<(u64, u64), String> {
+    let numbers = argument.split_once('/');
+    let numbers = numbers.and_then(|(part, parts)| part.parse().ok().zip(parts.parse().ok()));
+    let is_one = |&(part, parts): &(u64, u64)| (1..=parts).contains(&part);
+    numbers.filter(is_one).ok_or_else(|| "expected is I/N, with I from 1 to N".to_owned())
+}
+
 /// The text of a tape, or the name of a file with it.
 fn parse_tape(argument: &str) -> Result<Tape, String> {
     if argument.trim_start().starts_with('{') {
@@ -167,7 +200,8 @@ fn read_file(path: &str) -> std::io::Result<String> {
 
 /// The command line for some scenarios, as the `main` of a binary: `list`, `sweep`, `replay`, `minimise`, `explain`, `explore`; `--help`
 /// tells what each takes. Its exit code is 1 where a run does not hold, or there is nothing to make smaller, and 2 where the
-/// command is not understood, there is no such scenario, or `--strict` is asked of a binary without the guard.
+/// command is not understood, there is no such scenario, `--strict` is asked of a binary without the guard, or the file of `--resume` cannot
+/// be used; 130 where a sweep was told to end.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -186,7 +220,7 @@ pub fn main(scenarios: &[Scenario]) -> ExitCode {
             list(scenarios);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Sweep(args) => args.which.among(scenarios).map(|it| sweep(&it, &args)),
+        Command::Sweep(args) => args.which.among(scenarios).and_then(|it| sweep(it, &args)),
         Command::Replay(args) => args.run.which.among(scenarios).map(|it| replay(&it, &args)),
         Command::Minimise(args) => args.run.which.among(scenarios).map(|it| minimise(&it, &args)),
         Command::Explain(args) => {
@@ -207,27 +241,39 @@ fn list(scenarios: &[Scenario]) {
     }
 }
 
-fn sweep(scenario: &Scenario, args: &SweepArgs) -> ExitCode {
-    let seeds = args.from..args.from.saturating_add(args.count);
-    let clock = Rc::new(OsDriver::new().expect("the system has a clock"));
-    let start = clock.now();
-    let sweep = scenario.sweep(seeds.clone());
-    let seconds = (clock.now() - start).as_secs_f64();
+fn sweep(scenario: Scenario, args: &SweepArgs) -> Result<ExitCode, String> {
+    let sweeping = Sweeping {
+        seeds: args.seeds(),
+        is_over_by_failure: args.fail_fast,
+        tells_failures: args.json,
+        journal: args.resume.clone(),
+    };
+    let swept = silenced(|| sweeping.run(scenario))?;
     if args.json {
-        print_json(scenario, &seeds, &sweep, seconds);
+        print_json(&scenario, args, &swept);
     } else {
-        print_text(scenario, args, &sweep, seconds);
+        print_text(&scenario, args, &swept);
     }
-    let is_well = sweep.failures.is_empty() && (!args.reach || sweep.findings.is_empty());
-    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let Swept { sweep, is_interrupted, .. } = swept;
+    let is_well = sweep.failure_count == 0 && (!args.reach || sweep.findings.is_empty());
+    Ok(match (is_interrupted, is_well) {
+        (true, _) => ExitCode::from(INTERRUPTED),
+        (false, true) => ExitCode::SUCCESS,
+        (false, false) => ExitCode::FAILURE,
+    })
 }
 
-fn print_text(scenario: &Scenario, args: &SweepArgs, sweep: &Sweep, seconds: f64) {
+fn print_text(scenario: &Scenario, args: &SweepArgs, swept: &Swept) {
+    let Swept { sweep, seconds, left_count, .. } = swept;
     if args.coverage {
         print!("{}", sweep.coverage);
     }
-    for failure in sweep.failures.iter().take(10) {
-        println!("{failure}\n");
+    let kinds = sweep.kinds.by_count();
+    for (_, kind) in kinds.iter().take(KINDS_SHOWN) {
+        println!("{kind}\n");
+    }
+    if kinds.len() > KINDS_SHOWN {
+        println!("and {} other ways to fail; --json has all\n", kinds.len() - KINDS_SHOWN);
     }
     if args.coverage || args.reach {
         for finding in &sweep.findings {
@@ -237,30 +283,47 @@ fn print_text(scenario: &Scenario, args: &SweepArgs, sweep: &Sweep, seconds: f64
         println!("{} sites were not reached; --coverage tells", sweep.findings.len());
     }
     println!(
-        "{}: {} seeds, each twice, in {seconds:.2} s ({:.0} seeds/s): {} failed; {} requests, {} events, hash {:016x}",
+        "{}: {} seeds, each twice, in {seconds:.2} s ({:.0} seeds/s): {}; {} requests, {} events, hash {:016x}",
         scenario.name,
         sweep.seed_count,
         sweep.seed_count as f64 / seconds,
-        sweep.failures.len(),
+        verdict(sweep),
         sweep.request_count,
         sweep.event_count,
         sweep.hash,
     );
+    if *left_count > 0 {
+        let how = args.resume.as_ref().map_or("", |_| "; the same command goes on with them");
+        println!("{left_count} seeds were not run{how}");
+    }
 }
 
-fn print_json(scenario: &Scenario, seeds: &Range<u64>, sweep: &Sweep, seconds: f64) {
-    let failure = |failure: &ScenarioFailure| serde_json::json!({ "seed": failure.seed, "message": failure.message });
+/// How many failed, and in how many ways.
+fn verdict(sweep: &Sweep) -> String {
+    match (sweep.failure_count, sweep.kinds.len()) {
+        (count, 0 | 1) => format!("{count} failed"),
+        (count, kinds) => format!("{count} failed, in {kinds} ways"),
+    }
+}
+
+fn print_json(scenario: &Scenario, args: &SweepArgs, swept: &Swept) {
+    let Swept { sweep, seconds, left_count, is_interrupted } = swept;
+    let kind = |(signature, kind): (&str, &Kind)| serde_json::json!({ "signature": signature, "count": kind.count, "first_seed": kind.first.seed });
     let object = serde_json::json!({
+        "type": "sweep",
         "scenario": scenario.name,
-        "from": seeds.start,
+        "from": args.seeds().start,
         "count": sweep.seed_count,
+        "left": left_count,
+        "is_interrupted": is_interrupted,
         "seconds": seconds,
         "requests": sweep.request_count,
         "events": sweep.event_count,
         "hash": format!("{:016x}", sweep.hash),
         "coverage": sweep.coverage.json(),
         "findings": sweep.findings,
-        "failures": sweep.failures.iter().map(failure).collect::<Vec<_>>(),
+        "failures": sweep.failure_count,
+        "kinds": sweep.kinds.by_count().into_iter().map(kind).collect::<Vec<_>>(),
     });
     println!("{object}");
 }
@@ -332,7 +395,7 @@ fn explore(scenario: &Scenario, args: &ExploreArgs) -> ExitCode {
     }
 }
 
-/// The same panic, over and over, is no news.
+/// The same panic, over and over, is no news: what failed is told in the end.
 fn silenced<R>(body: impl FnOnce() -> R) -> R {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));

@@ -130,9 +130,41 @@ impl SweepCoverage {
             })
         };
         serde_json::json!({
+            "runs": self.run_count,
             "faults": faults.collect::<serde_json::Map<_, _>>(),
             "sites": self.sites().map(site).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl SweepCoverage {
+    /// What [`SweepCoverage::json`] has written. `None`: it has not, or that of another program did.
+    pub(super) fn read(value: &serde_json::Value) -> Option<Self> {
+        let count = |value: &serde_json::Value| {
+            let number = |name: &str| value.get(name)?.as_u64();
+            Some(Count { times: number("times")?, runs: number("runs")? })
+        };
+        let mut coverage = Self { run_count: value.get("runs")?.as_u64()?, ..Self::default() };
+        for fault in Fault::ALL {
+            let read = value.get("faults")?.get(fault.name())?;
+            coverage.faults[*fault as usize] = count(read)?;
+        }
+        for site in value.get("sites")?.as_array()? {
+            let text = |name: &str| site.get(name)?.as_str();
+            let mut place = text("at")?.rsplitn(3, ':');
+            let column = place.next()?.parse().ok()?;
+            let line = place.next()?.parse().ok()?;
+            // Once for each site, in a program that ends soon.
+            let (file, name) = (place.next()?.to_owned().leak(), text("name")?.to_owned().leak());
+            let name_of_kind = text("kind")?;
+            let kind = SiteKind::ALL.into_iter().find(|kind| kind.name() == name_of_kind)?;
+            let site_of: &'static Site =
+                Box::leak(Box::new(Site { file, line, column, kind, name }));
+            let counts =
+                SiteCount { passed: count(site.get("passed")?)?, held: count(site.get("held")?)? };
+            coverage.sites.insert(site_of, counts);
+        }
+        Some(coverage)
     }
 }
 

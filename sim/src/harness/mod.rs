@@ -2,7 +2,7 @@
 //! of its orders.
 //!
 //! A [`Scenario`] is a function that sets up a [`World`](crate::World), runs it, and tells whether what it saw was right. A
-//! binary whose `main` is [`main`] has the command line for some of them: `list`, `sweep`, `replay`, `minimise`, `explore`.
+//! binary whose `main` is [`main`] has the command line for some of them: `list`, `sweep`, `replay`, `minimise`, `explain`, `explore`.
 //!
 //! ```
 //! use core::time::Duration;
@@ -29,15 +29,20 @@ mod coverage;
 mod explained;
 mod explore;
 mod failure;
+mod journal;
+mod kinds;
+mod progress;
 mod scenario;
 mod story;
 mod sweep;
+mod sweeping;
 
 pub use cli::main;
 pub use coverage::{Count, SiteCount, SweepCoverage};
 pub use explained::{Explained, Rate};
 pub use explore::Explored;
 pub use failure::ScenarioFailure;
+pub use kinds::{Kind, Kinds};
 pub use scenario::{Run, Scenario, Setup, conclude};
 pub use story::Story;
 pub use sweep::Sweep;

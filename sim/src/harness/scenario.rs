@@ -218,7 +218,12 @@ impl Scenario {
         (result, recording)
     }
 
-    fn failure(&self, seed: u64, tape: Option<Tape>, message: String) -> ScenarioFailure {
+    pub(super) fn failure(
+        &self,
+        seed: u64,
+        tape: Option<Tape>,
+        message: String,
+    ) -> ScenarioFailure {
         let &Self { name, command, is_strict, order, .. } = self;
         ScenarioFailure { scenario: name, command, seed, tape, is_strict, order, message }
     }
