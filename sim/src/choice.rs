@@ -337,6 +337,13 @@ impl From<&core::ops::RangeInclusive<Duration>> for Span {
     }
 }
 
+impl Span {
+    pub(crate) fn range(self) -> core::ops::RangeInclusive<Duration> {
+        let most = self.least + (self.choices - 1);
+        Duration::from_nanos(self.least)..=Duration::from_nanos(most)
+    }
+}
+
 fn fnv1a(parts: &[&[u8]]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in parts.iter().copied().flatten() {

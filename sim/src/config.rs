@@ -1,5 +1,6 @@
 //! `WorldConfig`: every bound of the simulated machine room, and which faults may happen. It decides nothing itself.
 
+use core::fmt;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
@@ -11,7 +12,9 @@ use crate::poll_counts::PollCounts;
 /// The ready-made ones are [`calm`](WorldConfig::calm), where nothing goes wrong,
 /// [`rough`](WorldConfig::rough), where everything that a program must survive happens often, and
 /// [`swarm`](WorldConfig::swarm), where some of it does not happen at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` shows what is not as in `calm`.
+#[derive(Clone, PartialEq, Eq)]
 pub struct WorldConfig {
     /// One-way latency of each packet between two hosts. Segments of a stream keep their order all the same; datagrams
     /// overtake each other. [`World::set_latency`](crate::World::set_latency) changes
@@ -203,9 +206,49 @@ impl WorldConfig {
     }
 }
 
+impl fmt::Debug for WorldConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calm = Self::calm();
+        let mut shown = f.debug_struct("WorldConfig");
+        macro_rules! show_what_differs {
+            ($($field:ident)*) => {
+                // Names each field, so that none can be forgotten.
+                let Self { $($field),* } = self;
+                $(if *$field != calm.$field {
+                    shown.field(stringify!($field), $field);
+                })*
+            };
+        }
+        show_what_differs! {
+            latency loopback_latency order short_reads short_writes split_flights spurious
+            datagram_loss_permille datagram_duplication_permille segment_loss_permille
+            segment_reordering_permille segment_duplication_permille retransmission_count
+            send_buffer_bytes recv_buffer_bytes backlog_max tokens_max ephemeral_ports
+            syn_retry_count job_duration name_duration name_failure_one_in blocking_threads_max
+            compute_threads_max name_threads_max jobs_waiting_max disk_error_one_in
+            disk_full_one_in buggify swarm stall_budget virtual_time_max event_count_max is_strict
+            events_per_instant_max socket_memory_bytes poll_counts counts_polls
+            record
+        }
+        shown.finish_non_exhaustive()
+    }
+}
+
 impl Default for WorldConfig {
     /// [`WorldConfig::calm`].
     fn default() -> Self {
         Self::calm()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_text_is_what_is_not_calm() {
+        assert_eq!(format!("{:?}", WorldConfig::calm()), "WorldConfig { .. }");
+        let config = WorldConfig { short_reads: true, tokens_max: 3, ..WorldConfig::calm() };
+        assert_eq!(format!("{config:?}"), "WorldConfig { short_reads: true, tokens_max: 3, .. }");
     }
 }

@@ -20,6 +20,7 @@ pub struct Recording {
 struct Made {
     count: u64,
     event_count: u64,
+    virtual_end: Instant,
     chosen: Vec<Chosen>,
 }
 
@@ -68,15 +69,23 @@ impl Recording {
         }
     }
 
-    /// Adds the events of a world that ends.
-    pub(crate) fn add_events(&self, count: u64) {
-        self.made().event_count += count;
+    /// Adds the events of a world that ends, at that instant.
+    pub(crate) fn add_world(&self, event_count: u64, end: Instant) {
+        let mut made = self.made();
+        made.event_count += event_count;
+        made.virtual_end = made.virtual_end.max(end);
     }
 
     /// Turns and network events of all worlds that were dropped.
     #[must_use]
     pub fn event_count(&self) -> u64 {
         self.made().event_count
+    }
+
+    /// The latest virtual time in any of the worlds that were dropped.
+    #[must_use]
+    pub fn virtual_end(&self) -> Instant {
+        self.made().virtual_end
     }
 
     /// How many choices were made, with those whose answer was 0.

@@ -196,6 +196,14 @@ impl World {
         self.link(from, to, |link| link.latency = Some(Span::from(&latency)));
     }
 
+    /// The latency of the packets from one host to another, as it is now.
+    #[must_use]
+    pub fn latency(&self, from: &Host, to: &Host) -> RangeInclusive<Duration> {
+        let room = self.room.borrow();
+        let own = room.links.get(&(from.id, to.id)).and_then(|link| link.latency);
+        own.map_or_else(|| room.config.latency.clone(), Span::range)
+    }
+
     /// Gives one direction of a link a bandwidth, from now on: packets leave one after the other, with 40 bytes of headers
     /// each, and what finds more than `queue_bytes` in front of it is lost. A line that is free takes one packet of any size.
     ///
@@ -582,7 +590,7 @@ impl Drop for World {
     fn drop(&mut self) {
         let _here = self.here.enter();
         if let Some(recording) = &self.recording {
-            recording.add_events(self.event_count.get());
+            recording.add_world(self.event_count.get(), self.now());
         }
         // What destructors say from here on is no part of the run.
         let reached = core::mem::take(&mut self.room.borrow_mut().coverage);

@@ -140,6 +140,7 @@ fn crates_depend_in_one_direction() {
         "mainspring-sim",
         "mainspring-sim-allocator",
         "mainspring-sim-guard",
+        "mainspring-sim-proptest",
         "mainspring-stand-ins",
         "mainspring-tests",
     ];
@@ -156,6 +157,7 @@ fn crates_depend_in_one_direction() {
     check("sim", &["mainspring-executor", "mainspring-sim-allocator"]);
     check("sim/allocator", &[]);
     check("sim/guard", &["mainspring-sim"]);
+    check("sim/proptest", &["mainspring-executor", "mainspring-sim"]);
     check("sim/stand-ins", &["mainspring-executor", "mainspring-sim"]);
     check("tests", &["mainspring", "mainspring-executor", "mainspring-sim"]);
     check("tests/zoo", &["mainspring", "mainspring-executor", "mainspring-sim"]);

@@ -92,7 +92,8 @@ impl SweepCoverage {
         expected.iter().copied().filter(|name| !has_held(name)).collect()
     }
 
-    pub(super) fn add(&mut self, run: &Coverage) {
+    /// Counts what one more run has reached: [`Run::coverage`](super::Run::coverage).
+    pub fn add(&mut self, run: &Coverage) {
         self.run_count += 1;
         for fault in Fault::ALL {
             self.faults[*fault as usize].add(run.fault(*fault));

@@ -18,9 +18,10 @@ const COMMAND: &str = "cargo run --release --bin scenarios --";
 /// Beside a failure of one run of a seed that another run of it does not show.
 const NOT_BACK: &str = "the failure does not come back: something outside of the driver got in";
 
-/// A program for a simulated machine room, with what must hold of it.
+/// A program for a simulated machine room, with what must hold of it. Its body is a function, so that it can be a constant; one that
+/// is made at run time may be [a closure](Scenario::with_body).
 #[derive(Clone, Copy, Debug)]
-pub struct Scenario {
+pub struct Scenario<F = fn(&Setup) -> Result<Run, String>> {
     /// By which it is called.
     pub name: &'static str,
     /// What it shows, in a sentence.
@@ -38,7 +39,7 @@ pub struct Scenario {
     /// Names of sites in the programs of which a sweep has to reach each: `sometimes!`, `reachable!`, `buggify!`.
     pub expected: &'static [&'static str],
     /// Runs it once.
-    pub body: fn(&Setup) -> Result<Run, String>,
+    pub body: F,
 }
 
 /// What a run gets.
@@ -154,6 +155,15 @@ impl Scenario {
     pub const fn expects(self, names: &'static [&'static str]) -> Self {
         Self { expected: names, ..self }
     }
+}
+
+impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
+    /// One by that name, which is about that, with a closure over what it needs.
+    #[must_use]
+    pub fn with_body(name: &'static str, about: &'static str, body: F) -> Self {
+        let (is_planted, is_strict, order) = (false, false, None);
+        Self { name, about, is_planted, is_strict, order, command: COMMAND, expected: &[], body }
+    }
 
     /// Runs it once; the text of the trace is kept if asked for. A binary with the guard (see
     /// [`bypass`](crate::bypass)) runs it on a thread of its own, so that nothing thread-local of an earlier run is there.
@@ -190,9 +200,8 @@ impl Scenario {
     }
 
     fn play(&self, setup: Setup) -> (Result<Run, String>, Seen) {
-        let body = self.body;
         // A panic outside of any task is a failure of this seed, not the end of a sweep.
-        let ran = catch_unwind(AssertUnwindSafe(|| body(&setup)));
+        let ran = catch_unwind(AssertUnwindSafe(|| (self.body)(&setup)));
         let ran = ran.unwrap_or_else(|panic| Err(format!("panic: {}", panic_message(&*panic))));
         (ran, setup.seen.take())
     }

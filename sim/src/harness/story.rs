@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use super::{Scenario, ScenarioFailure};
+use mainspring_executor::Instant;
+
+use super::{Run, Scenario, ScenarioFailure, Setup};
 use crate::{Chosen, Recording, Source, Tape, minimise};
 
 /// A failure, and the least that has to go wrong for it.
@@ -16,6 +18,8 @@ pub struct Story {
     pub before_count: usize,
     /// Turns and network events of the first run, and of the smallest.
     pub event_counts: (u64, u64),
+    /// The virtual time at the end of the first run, and of the smallest.
+    pub virtual_ends: (Instant, Instant),
     /// Those that are left, in the order in which they are made.
     pub chosen: Vec<Chosen>,
     /// Runs that it took.
@@ -42,7 +46,7 @@ impl fmt::Display for Story {
     }
 }
 
-impl Scenario {
+impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
     /// Looks for the smallest run that fails as the one of `source` does, in at most so many runs.
     ///
     /// # Errors
@@ -57,6 +61,7 @@ impl Scenario {
             Some((failure, recording))
         };
         let (first, all) = (recording.tape(), recording.event_count());
+        let first_end = recording.virtual_end();
         let Some((confirmed, _)) = again(&first) else {
             return Err(format!(
                 "the failure does not come back from its tape: {failure}\n\
@@ -70,6 +75,7 @@ impl Scenario {
             tape: small.tape,
             before_count: first.len(),
             event_counts: (all, recording.event_count()),
+            virtual_ends: (first_end, recording.virtual_end()),
             chosen: recording.chosen(),
             attempt_count: small.attempt_count,
             is_minimal: small.is_minimal,
