@@ -215,6 +215,17 @@ mod tests {
     }
 
     #[test]
+    fn a_smaller_plan_may_fail_without_any_choices_only() {
+        let none = Choices::Tape(Tape::new(7));
+        let done = shrink(1000, |plan, choices| match choices {
+            Choices::Seed(7) => plan >= 700,
+            Choices::Seed(_) => false,
+            Choices::Tape(_) => (3..700).contains(&plan),
+        });
+        assert_eq!((done.plan, done.choices, done.is_minimal), (3, none, true));
+    }
+
+    #[test]
     fn it_stops_when_the_attempts_run_out() {
         let done = shrink(3, |plan, choices| plan >= 2 && *choices == Choices::Seed(7));
         assert_eq!((done.run_count, done.is_minimal), (3, false));

@@ -11,8 +11,8 @@ use mainspring_executor::time::{now, sleep, sleep_until, timeout, wall_clock};
 use mainspring_sim::harness::{Run, Setup, conclude};
 use mainspring_sim::{Coverage, Fault as Happened, Host, World, WorldConfig};
 use mainspring_sim_proptest::{
-    Fault, FaultKind, FaultPlan, Property, Topology, Workload, config, faults, number, together,
-    topology, workload,
+    Fault, FaultKind, FaultPlan, Property, Topology, Workload, config, faults, number, sooner,
+    together, topology, workload,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -116,6 +116,31 @@ fn workloads_shrink_to_one_request_at_once() {
     let all = drawn(&workloads);
     assert!(all.iter().any(|workload| workload.clients.len() == 4));
     assert!(all.iter().any(|workload| workload.request_count() >= 15));
+}
+
+/// Who has to be there at one time still is when all times are shorter.
+#[test]
+fn times_shrink_together() {
+    let soon = |from: Duration, to: Duration| {
+        to.checked_sub(from).is_some_and(|after| after < Duration::from_millis(200))
+    };
+    let workloads = workload(number(0..=9), 2, 1, Duration::from_secs(1));
+    let meet = |workload: &Workload<u64>| match &*workload.clients {
+        [one, other] => soon(one.start, other.start),
+        _ => false,
+    };
+    for workload in smallest_of(&workloads, meet) {
+        assert!(workload.clients.iter().all(|client| client.start.is_zero()), "{workload:?}");
+    }
+    let faults = faults(&[FaultKind::Pause], &["one"], Duration::from_secs(1));
+    let plans = sooner(faults, workload(number(0..=9), 1, 1, Duration::from_secs(1)));
+    let meet = |(faults, workload): &(FaultPlan, Workload<u64>)| {
+        faults.faults.iter().any(|fault| soon(workload.clients[0].start, fault.begin))
+    };
+    for (faults, workload) in smallest_of(&plans, meet) {
+        assert_eq!(format!("{faults:?}"), "FaultPlan [Pause one at 0ns for 1ms]");
+        assert!(workload.clients[0].start.is_zero());
+    }
 }
 
 #[test]
