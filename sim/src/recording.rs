@@ -22,6 +22,9 @@ struct Made {
     event_count: u64,
     virtual_end: Instant,
     chosen: Vec<Chosen>,
+    /// One of which somebody wants to know, also if it is the harmless one.
+    wanted: Option<u64>,
+    found: Option<Chosen>,
 }
 
 /// A choice whose answer was not the harmless one.
@@ -35,7 +38,7 @@ pub struct Chosen {
     pub number: u64,
     /// How many choices of the stream came before.
     pub position: u64,
-    /// The answer; above 0.
+    /// The answer; above 0, but for one that [explains](crate::harness::Explained) a failure by being harmless.
     pub value: u64,
     /// What it is below.
     pub bound: u64,
@@ -63,10 +66,25 @@ impl Recording {
         let mut made = self.made();
         let number = made.count;
         made.count += 1;
-        if value > 0 {
+        let is_wanted = made.wanted == Some(number);
+        if value > 0 || is_wanted {
             let _bookkeeping = Entered::nobody();
-            made.chosen.push(chosen(number));
+            let chosen = chosen(number);
+            made.found = made.found.take().or_else(|| is_wanted.then(|| chosen.clone()));
+            if value > 0 {
+                made.chosen.push(chosen);
+            }
         }
+    }
+
+    /// Keeps the choice with that number as well, whatever its answer.
+    pub(crate) fn want(&self, number: u64) {
+        self.made().wanted = Some(number);
+    }
+
+    /// The choice that was wanted, once it was made.
+    pub(crate) fn found(&self) -> Option<Chosen> {
+        self.made().found.clone()
     }
 
     /// Adds the events of a world that ends, at that instant.

@@ -32,6 +32,11 @@ const TWO: Scenario =
         play(setup, |drawn| drawn[1] > 1 && drawn[3] == 3)
     });
 
+const NONE: Scenario =
+    Scenario::new("none", "the second is above 0 where the first is 1", |setup| {
+        play(setup, |drawn| drawn[0] == 1 && drawn[1] == 0)
+    });
+
 const ALWAYS: Scenario = Scenario::new("always", "it fails", |setup| play(setup, |_| true));
 
 /// The position of a number that matters among the choices of the scenario.
@@ -47,10 +52,10 @@ fn first_failure(scenario: &Scenario) -> u64 {
 fn the_decisive_choice_is_named() {
     let explained = ONE.explain(first_failure(&ONE), 1000, 200).expect("it fails");
     let decisive = explained.decisive().expect("one did it");
-    let chosen = &explained.story.chosen[decisive];
+    let chosen = &explained.points[decisive].chosen;
     assert_eq!((&*chosen.stream, chosen.position, chosen.value), ("/scenario", position(2), 3));
     assert!((30..70).contains(&explained.before.failed), "one of four: {}", explained.before);
-    assert_eq!(explained.points[decisive].failed, 200);
+    assert_eq!(explained.points[decisive].rate.failed, 200);
     let text = explained.to_string();
     assert!(text.contains("◄ decisive") && text.contains("it was decided by 0.0"), "{text}");
     assert_eq!(text, ONE.explain(first_failure(&ONE), 1000, 200).expect("it fails").to_string());
@@ -63,11 +68,22 @@ fn of_two_choices_the_one_that_makes_it_certain_is_named() {
     let positions: Vec<u64> = explained.story.chosen.iter().map(|chosen| chosen.position).collect();
     assert_eq!(positions, [position(1), position(3)]);
     let decisive = explained.decisive().expect("one did it");
-    assert_eq!(explained.story.chosen[decisive].position, position(3));
-    let shares = [explained.before, explained.points[0], explained.points[1]];
+    assert_eq!(explained.points[decisive].chosen.position, position(3));
+    let shares = [explained.before, explained.points[0].rate, explained.points[1].rate];
     let [before, first, second] = shares.map(Rate::share);
     assert!((0.07..0.18).contains(&before) && (0.18..0.33).contains(&first), "{explained}");
     assert!((second - 1.0).abs() < 1e-9, "{explained}");
+}
+
+/// What is harmless as a rule decides this one.
+#[test]
+fn a_harmless_choice_may_be_the_decisive_one() {
+    let explained = NONE.explain(first_failure(&NONE), 1000, 200).expect("it fails");
+    let chosen = explained.story.chosen.iter().map(|chosen| chosen.position);
+    assert_eq!(chosen.collect::<Vec<_>>(), [position(0)]);
+    let decisive = &explained.points[explained.decisive().expect("one did it")];
+    assert_eq!((decisive.chosen.position, decisive.chosen.value), (position(1), 0));
+    assert_eq!(decisive.rate.failed, 200, "{explained}");
 }
 
 #[test]

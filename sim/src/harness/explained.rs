@@ -3,8 +3,8 @@
 use core::fmt;
 use std::sync::Arc;
 
-use super::{Scenario, Story};
-use crate::{Chosen, Source};
+use super::{Run, Scenario, Setup, Story};
+use crate::{Chosen, Source, Tape};
 
 /// A choice that makes the failure likelier by so much has decided it.
 const DECISIVE: f64 = 0.25;
@@ -19,8 +19,18 @@ pub struct Explained {
     pub story: Story,
     /// How often it fails so where all choices are drawn anew.
     pub before: Rate,
-    /// The same for each of the choices that are left in the story: all up to that one are kept, and all behind it drawn anew.
-    pub points: Vec<Rate>,
+    /// The choices that are left in the story; and between them such as were harmless, where that has made the failure likelier by a
+    /// quarter of all runs.
+    pub points: Vec<Point>,
+}
+
+/// A choice, and how often the run fails so where all up to it are kept, and all behind it drawn anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// The choice.
+    pub chosen: Chosen,
+    /// How often.
+    pub rate: Rate,
 }
 
 /// How many of some runs failed in the same way.
@@ -47,15 +57,14 @@ impl fmt::Display for Rate {
 }
 
 impl Explained {
-    /// The choice with which the failure became likelier by most, and by a quarter of all runs at least; the index in
-    /// [`Story::chosen`].
+    /// The choice with which the failure became likelier by most, and by a quarter of all runs at least; the index in `points`.
     #[must_use]
     pub fn decisive(&self) -> Option<usize> {
         let mut before = self.before.share();
         let mut most = None;
         for (index, point) in self.points.iter().enumerate() {
-            let rise = point.share() - before;
-            before = point.share();
+            let rise = point.rate.share() - before;
+            before = point.rate.share();
             if rise >= DECISIVE && most.is_none_or(|(_, most)| rise > most) {
                 most = Some((index, rise));
             }
@@ -81,21 +90,16 @@ impl fmt::Display for Explained {
         )?;
         Self::line(f, *before, &"before the first")?;
         let decisive = self.decisive();
-        for (index, (rate, chosen)) in points.iter().zip(&story.chosen).enumerate() {
+        for (index, Point { chosen, rate }) in points.iter().enumerate() {
             let mark = if decisive == Some(index) { "  ◄ decisive" } else { "" };
             Self::line(f, *rate, &format_args!("{chosen}{mark}"))?;
         }
         match decisive {
             Some(index) => {
-                let from = if index == 0 { *before } else { points[index - 1] };
-                let (from, to) = (from.to_string(), points[index].to_string());
-                writeln!(
-                    f,
-                    "it was decided by {}: {} -> {}",
-                    story.chosen[index],
-                    from.trim(),
-                    to.trim()
-                )?;
+                let from = if index == 0 { *before } else { points[index - 1].rate };
+                let Point { chosen, rate } = &points[index];
+                let (from, to) = (from.to_string(), rate.to_string());
+                writeln!(f, "it was decided by {chosen}: {} -> {}", from.trim(), to.trim())?;
             }
             None => writeln!(f, "no choice alone has decided it")?,
         }
@@ -103,9 +107,10 @@ impl fmt::Display for Explained {
     }
 }
 
-impl Scenario {
-    /// Makes the failure of `source` small, in at most `attempts_max` runs, and then finds out with which of the choices that are left it
-    /// became inevitable: keeps the choices up to each of them, and draws those behind it anew, `runs` times.
+impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
+    /// Makes the failure of `source` small, in at most `attempts_max` runs, and then finds out with which choice it became inevitable:
+    /// keeps the choices up to each of those that are left, and draws those behind it anew, `runs` times. Where nothing but
+    /// harmless ones lie between a point and one at which it is much likelier, the one that did it is searched for.
     ///
     /// # Errors
     /// As [`Scenario::minimise`].
@@ -116,17 +121,69 @@ impl Scenario {
         runs: u64,
     ) -> Result<Explained, String> {
         let story = self.minimise(source, attempts_max)?;
-        let tape = Arc::new(story.tape.clone());
-        let signature = story.failure.signature();
-        let rate = |kept: u64| {
-            let fails_so = |seed: &u64| {
-                let failure = self.run(Source::prefix(&tape, kept, *seed), false).err();
-                failure.is_some_and(|failure| failure.signature() == signature)
-            };
-            Rate { failed: (0..runs).filter(fails_so).count() as u64, runs }
-        };
-        let before = rate(0);
-        let points = story.chosen.iter().map(|chosen: &Chosen| rate(chosen.number + 1)).collect();
+        let anew =
+            Anew { scenario: self, tape: &Arc::new(story.tape.clone()), story: &story, runs };
+        let before = anew.rate(0);
+        let (mut points, mut last, mut kept) = (Vec::new(), before, 0);
+        for chosen in &story.chosen {
+            points.extend(anew.point_between(kept, last, chosen.number));
+            kept = chosen.number + 1;
+            last = anew.rate(kept);
+            points.push(Point { chosen: chosen.clone(), rate: last });
+        }
+        points.extend(anew.point_between(kept, last, anew.choice_count()));
         Ok(Explained { story, before, points })
+    }
+}
+
+/// Runs of a story, whose choices are kept up to some point and drawn anew behind it.
+struct Anew<'a, F> {
+    scenario: &'a Scenario<F>,
+    tape: &'a Arc<Tape>,
+    story: &'a Story,
+    runs: u64,
+}
+
+impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Anew<'_, F> {
+    /// How often it fails so where that many choices are kept.
+    fn rate(&self, kept: u64) -> Rate {
+        let signature = self.story.failure.signature();
+        let fails_so = |seed: &u64| {
+            let failure = self.scenario.run(Source::prefix(self.tape, kept, *seed), false).err();
+            failure.is_some_and(|failure| failure.signature() == signature)
+        };
+        Rate { failed: (0..self.runs).filter(fails_so).count() as u64, runs: self.runs }
+    }
+
+    /// Choices of the whole run, the harmless ones as well.
+    fn choice_count(&self) -> u64 {
+        self.scenario.run_recorded((**self.tape).clone()).1.choice_count()
+    }
+
+    /// The harmless choice that decided it, of those from number `from` to before `to`. `None` where they have not.
+    fn point_between(&self, from: u64, before: Rate, to: u64) -> Option<Point> {
+        if from == to {
+            return None;
+        }
+        let after = self.rate(to);
+        if after.share() - before.share() < DECISIVE {
+            return None;
+        }
+        let middle = f64::midpoint(before.share(), after.share());
+        let (mut low, mut high, mut rate) = (from, to, after);
+        while high - low > 1 {
+            let kept = low + (high - low) / 2;
+            let tried = self.rate(kept);
+            if tried.share() < middle {
+                low = kept;
+            } else {
+                (high, rate) = (kept, tried);
+            }
+        }
+        let mut source = Source::from((**self.tape).clone());
+        let recording = source.record();
+        recording.want(high - 1);
+        drop(self.scenario.run(source, false));
+        recording.found().map(|chosen| Point { chosen, rate })
     }
 }

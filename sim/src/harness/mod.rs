@@ -39,7 +39,7 @@ mod sweeping;
 
 pub use cli::main;
 pub use coverage::{Count, SiteCount, SweepCoverage};
-pub use explained::{Explained, Rate};
+pub use explained::{Explained, Point, Rate};
 pub use explore::Explored;
 pub use failure::ScenarioFailure;
 pub use kinds::{Kind, Kinds};
