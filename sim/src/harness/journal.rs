@@ -76,24 +76,24 @@ impl Journal {
             from: seeds.start,
             to: seeds.end,
         };
-        // The last line may be half of one.
+        let first = serde_json::to_string(&header).expect("it is made of texts and numbers");
+        // The last line may be half of one, and the first may be the last.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        file.set_len(whole as u64).map_err(error)?;
         let mut done = Sweep::default();
         let mut left = vec![seeds];
         let mut lines = text[..whole].lines().enumerate();
         match lines.next() {
-            None => write_line(&mut file, &header).map_err(error)?,
             Some((_, line)) => {
                 let found: Header = serde_json::from_str(line)
                     .map_err(|error| format!("{path}:1: not the journal of a sweep: {error}"))?;
                 if found != header {
                     return Err(format!(
-                        "{path} is the journal of another sweep: {line}, and not of {}",
-                        serde_json::to_string(&header).expect("it is made of texts and numbers")
+                        "{path} is the journal of another sweep: {line}, and not of {first}"
                     ));
                 }
             }
+            None if first.starts_with(&text) => {}
+            None => return Err(format!("{path}:1: not the journal of a sweep")),
         }
         for (index, line) in lines {
             let entry: Entry = serde_json::from_str(line)
@@ -105,6 +105,10 @@ impl Journal {
                 .sweep(scenario)
                 .ok_or_else(|| format!("{path}:{}: not of this program", index + 1))?;
             done.merge(sweep);
+        }
+        file.set_len(whole as u64).map_err(error)?;
+        if whole == 0 {
+            write_line(&mut file, &header).map_err(error)?;
         }
         Ok((Self { file, seeds: Vec::new(), pending: Sweep::default() }, done, left))
     }

@@ -118,15 +118,16 @@ fn a_journal_is_for_one_sweep() {
     std::fs::write(journal.path(), text.trim_end()).expect("it can be written");
     assert_eq!(sweep("lost-message-fixed", "10").0, Some(0));
     assert_eq!(std::fs::read_to_string(journal.path()).expect("it is there"), text);
-    std::fs::write(journal.path(), "something else\n").expect("it can be written");
-    let (code, _, error) = sweep("lost-message-fixed", "10");
-    assert_eq!(code, Some(2));
-    assert!(error.contains(".journal:1: not the journal of a sweep"), "{error}");
-    assert_eq!(
-        std::fs::read_to_string(journal.path()).expect("it is there"),
-        "something else\n",
-        "what is no journal stays as it is"
-    );
+    std::fs::write(journal.path(), &text[..20]).expect("it can be written");
+    assert_eq!(sweep("lost-message-fixed", "10").0, Some(0));
+    for other in ["something else\n", "something else", "{}\nsomething"] {
+        std::fs::write(journal.path(), other).expect("it can be written");
+        let (code, _, error) = sweep("lost-message-fixed", "10");
+        assert_eq!(code, Some(2));
+        assert!(error.contains(".journal:1: not the journal of a sweep"), "{error}");
+        let kept = std::fs::read_to_string(journal.path()).expect("it is there");
+        assert_eq!(kept, other, "what is no journal stays as it is");
+    }
 }
 
 #[test]
