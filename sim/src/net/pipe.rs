@@ -187,9 +187,9 @@ impl Pipe {
         }
     }
 
-    /// Bytes of the send buffer that are not free, unless the connection is reset.
+    /// Bytes of the send buffer that are not free. A sender whose peer has reset the connection has them until it hears of that.
     pub(super) fn unacknowledged(&self) -> u64 {
-        if self.dead { 0 } else { self.written - self.acked }
+        self.written - self.acked
     }
 
     /// Takes bytes into the send buffer; the caller has looked that there is space.

@@ -47,6 +47,56 @@ fn a_write_takes_what_memory_is_left() {
     assert_eq!(read(&bench.server, server, 99_999).unwrap().0.len(), 10_000);
 }
 
+/// Also those that were there, or under way, before there was a bound.
+#[test]
+fn acknowledgements_give_memory_back_where_nobody_waits() {
+    for unbounded in [0, 1, 1_000].map(Duration::from_millis) {
+        let bench = Bench::calm();
+        let (client, _) = bench.pair();
+        bench.set_memory(CLIENT, Some(10_000).filter(|_| unbounded.is_zero()));
+        assert_eq!(write(&bench.client, client, &[1; 5_000]), Ok((5_000, false)));
+        bench.pass(unbounded);
+        bench.set_memory(CLIENT, Some(10_000));
+        let is_there = unbounded >= Duration::from_secs(1);
+        assert_eq!(bench.used(CLIENT), if is_there { 0 } else { 5_000 });
+        bench.settle();
+        assert_eq!(bench.used(CLIENT), 0);
+    }
+}
+
+#[test]
+fn who_is_done_with_a_connection_has_no_memory_of_it() {
+    // By a reset of its own, while its bytes are under way.
+    let bench = Bench::calm();
+    let listener = bench.listen();
+    let (client, server) = bench.another(listener);
+    bench.set_memory(CLIENT, Some(10_000));
+    write(&bench.client, client, &[1; 5_000]).unwrap();
+    bench.client.abort(client);
+    assert_eq!(bench.used(CLIENT), 0);
+    bench.server.close(server);
+    // By one of the peer, whom its bytes do not reach, when it hears of that.
+    let (client, server) = bench.another(listener);
+    bench.set_cut(CLIENT, SERVER, true);
+    write(&bench.client, client, &[1; 5_000]).unwrap();
+    bench.server.abort(server);
+    assert_eq!(bench.used(CLIENT), 5_000);
+    bench.pass(LATENCY);
+    assert_eq!(drain(&bench.client).len(), 1);
+    assert_eq!(bench.used(CLIENT), 0);
+    bench.set_cut(CLIENT, SERVER, false);
+    // By a close when both have said that they are done, though it has not read all.
+    let (client, server) = bench.another(listener);
+    bench.set_memory(SERVER, Some(10_000));
+    write(&bench.client, client, &[1; 5_000]).unwrap();
+    bench.client.shutdown_write(client).unwrap();
+    bench.server.shutdown_write(server).unwrap();
+    bench.settle();
+    assert_eq!(bench.used(SERVER), 5_000);
+    bench.server.close(server);
+    assert_eq!(bench.used(SERVER), 0);
+}
+
 #[test]
 fn each_socket_may_write_a_little_all_the_same() {
     let bench = Bench::calm();
@@ -81,6 +131,9 @@ fn who_waits_for_memory_is_told_when_another_gives_it_back() {
         } else {
             bench.client.abort(one);
             assert_eq!(drain(&bench.client), [(other, Ready::WRITABLE)]);
+            bench.set_cut(CLIENT, SERVER, false);
+            bench.settle();
+            assert_eq!(drain(&bench.client), [], "it is told once");
         }
         assert!(write(&bench.client, other, &[1; 4_904]).unwrap().0 > 0);
         bench.used(CLIENT);
@@ -105,15 +158,19 @@ fn read_for(bench: &Bench, socket: Token, seconds: u32) -> Vec<usize> {
 
 #[test]
 fn segments_without_memory_are_late_and_not_lost() {
-    // Where there is memory for six segments, and where a socket has what each may have.
-    for (memory, segments) in [(10_000, 6), (0, 3)] {
+    // Where there is memory for six segments, and where a socket has what each may have. With a FIN that is dropped as well, and
+    // with one that comes behind what was dropped.
+    for (memory, segments, is_fin_behind) in [(10_000, 6, false), (0, 3, true)] {
         let bench = Bench::new(WorldConfig { record: true, ..WorldConfig::calm() });
         let (client, server) = bench.pair();
         bench.set_memory(SERVER, Some(memory));
         let sent: Vec<u8> = (0..30_000).map(pattern_at).collect();
         write(&bench.client, client, &sent).unwrap();
+        if is_fin_behind {
+            bench.pass(Duration::from_millis(50));
+        }
         bench.client.shutdown_write(client).unwrap();
-        bench.pass(Duration::from_millis(150));
+        bench.pass(Duration::from_millis(100));
         assert_eq!(bench.used(SERVER), segments * 1460);
         let started = bench.now();
         let received = read_for(&bench, server, 10);
@@ -145,6 +202,55 @@ fn a_sender_without_an_answer_gives_up_and_one_with_an_answer_does_not() {
         let more = read(&bench.server, server, 99_999);
         assert_eq!(more.is_ok(), !is_cut, "{more:?}");
     }
+}
+
+/// Those of different times do not add up.
+#[test]
+fn a_sender_that_has_an_answer_now_and_then_does_not_give_up() {
+    let bench = Bench::calm();
+    let (client, server) = bench.pair();
+    bench.set_memory(SERVER, Some(0));
+    write(&bench.client, client, &[7; 30_000]).unwrap();
+    bench.pass(Duration::from_secs(1_000));
+    for _ in 0..10 {
+        bench.set_cut(CLIENT, SERVER, true);
+        bench.pass(Duration::from_secs(500));
+        bench.set_cut(CLIENT, SERVER, false);
+        bench.pass(Duration::from_secs(121));
+    }
+    assert_eq!(drain(&bench.client), []);
+    assert_eq!(read(&bench.server, server, 99_999).unwrap().0.len(), 3 * 1460);
+    bench.pass(Duration::from_secs(121));
+    assert!(read(&bench.server, server, 99_999).is_ok());
+}
+
+/// After 200 ms, 400 ms, and so on up to two minutes.
+#[test]
+fn what_was_dropped_is_sent_again_ever_more_seldom() {
+    let bench = Bench::new(WorldConfig { record: true, ..WorldConfig::calm() });
+    let (client, _) = bench.pair();
+    bench.set_memory(SERVER, Some(0));
+    write(&bench.client, client, &[7; 30_000]).unwrap();
+    let is_dropped = |line: &String| line.contains("segments dropped");
+    for (seconds, count) in [(1, 3), (12, 6), (102, 9), (360, 12)] {
+        bench.pass(Duration::from_secs(seconds) - (bench.now() - Instant::START));
+        let lines = bench.room.borrow().trace_lines(9_999);
+        assert_eq!(lines.into_iter().filter(is_dropped).count(), count, "after {seconds} s");
+    }
+}
+
+/// The segments are answered with a reset, all of them.
+#[test]
+fn nothing_is_dropped_where_nobody_reads() {
+    let bench = Bench::new(WorldConfig { record: true, ..WorldConfig::calm() });
+    let (client, server) = bench.pair();
+    bench.set_memory(SERVER, Some(0));
+    write(&bench.client, client, &[7; 30_000]).unwrap();
+    bench.server.close(server);
+    bench.settle();
+    assert!(drain(&bench.client)[0].1.contains(Ready::BROKEN));
+    let lines = bench.room.borrow().trace_lines(9_999);
+    assert!(!lines.iter().any(|line| line.contains("segments dropped")), "{lines:?}");
 }
 
 /// What was dropped is not sent again by who has reset the connection, or by whose machine is gone.
@@ -191,6 +297,10 @@ fn sockets_are_not_to_be_had_without_memory() {
         assert!(Exhausted::is(&error));
     }
     server.stream_pair().expect("Unix sockets are not concerned");
+    let path = Address::Unix("/socket".into());
+    let unix = server.listen(&path, ListenOptions::default()).expect("nor are their listeners");
+    server.connect(&path).expect("the backlog is empty");
+    server.accept(unix).expect("one waits");
     bench.set_memory(SERVER, Some(1));
     server.accept(listener).expect("it waits to be accepted still");
     server.listen(&at("0.0.0.0:81"), ListenOptions::default()).expect("the port is free");
