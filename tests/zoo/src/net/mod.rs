@@ -15,6 +15,7 @@ mod half_upload;
 mod heartbeat_behind;
 mod hedged_request;
 mod key_forgotten;
+mod last_report;
 mod lease;
 pub(crate) mod line;
 mod lost_job;
@@ -58,6 +59,7 @@ pub(crate) const ALL: &[&Specimen] = &[
     &heartbeat_behind::HEARTBEAT_BEHIND,
     &hedged_request::HEDGED_REQUEST,
     &key_forgotten::KEY_FORGOTTEN,
+    &last_report::LAST_REPORT,
     &lease::LEASE_FROM_ANSWER,
     &lease::LEASE_DRIFT,
     &lost_job::LOST_JOB,
