@@ -26,7 +26,7 @@ pub enum Order {
     /// [`WorldConfig::poll_counts`](crate::WorldConfig::poll_counts) expects them. Where these are right and no task waits for another, all orders of all polls are
     /// equally likely, while by `Random` those are rare in which a task with many polls is late (URW: Zhao, Wolff, Mathur, Roychoudhury:
     /// *Selectively Uniform Concurrency Testing*, ASPLOS 2025). Shards are drawn as by `Random`. Costs time for each task that
-    /// is ready. [`harness`](crate::harness) has the counts of each seed by a run before.
+    /// is ready, and memory for each that was spawned. [`harness`](crate::harness) has the counts of each seed by a run before.
     Urw,
 }
 

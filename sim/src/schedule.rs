@@ -76,7 +76,9 @@ impl Schedule for SimSchedule {
             }
             Picks::Likeliest(walk) => {
                 let likely = walk.pick(tasks(ready));
-                room.choices.task(self.shard, ready.len(), likely)
+                let position = room.choices.task(self.shard, ready.len(), likely);
+                walk.took(ready.id(position));
+                position
             }
         };
         let (task, origin) = (ready.id(position), ready.origin(position));

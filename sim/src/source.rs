@@ -92,9 +92,9 @@ impl Source {
         self.recording.as_ref()
     }
 
-    /// Whether all choices are drawn from the seed.
+    /// Whether choices are drawn, all of them or those behind a point.
     pub(crate) fn is_drawn(&self) -> bool {
-        matches!(self.answers, Answers::Seed)
+        matches!(self.answers, Answers::Seed | Answers::Prefix(_))
     }
 
     pub(crate) fn enumerates_orders(&self) -> bool {

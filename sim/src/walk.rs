@@ -44,11 +44,13 @@ impl Walk {
                 false
             }
         };
-        let position = ready.clone().position(is_it).expect("what is drawn is below the total");
-        let (task, _) = ready.clone().nth(position).expect("it is the position of one");
+        ready.clone().position(is_it).expect("what is drawn is below the total")
+    }
+
+    /// That one goes, which was picked here or by a tape.
+    pub(crate) fn took(&mut self, task: TaskId) {
         self.take(task, 1);
         self.last = Some(task);
-        position
     }
 
     /// A task that shows up for the first time takes over what is expected of it from who spawned it.

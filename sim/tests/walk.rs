@@ -135,6 +135,18 @@ fn a_walk_is_made_small() {
     assert!(scenario.run(story.tape, false).is_err());
 }
 
+/// What is drawn anew is drawn by the same walk, with the counts of its seed.
+#[test]
+fn a_walk_is_explained() {
+    let scenario = Scenario { order: Some(Order::Urw), ..LATE };
+    let seed = scenario.sweep(0..1000).failures[0].seed;
+    let explained = scenario.explain(seed, 1000, 400).expect("it fails");
+    let before = explained.before.share();
+    assert!((0.05..0.15).contains(&before), "one of 11: {explained}");
+    let last = explained.points.last().expect("it takes more than one choice");
+    assert!(last.rate.share() > 0.4, "one poll more: {explained}");
+}
+
 /// An order that was found by going through all of them comes back by its tape, also where a swarm drew another kind.
 #[test]
 fn what_is_explored_comes_back() {

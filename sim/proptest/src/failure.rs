@@ -53,7 +53,7 @@ pub struct Shrunk<P> {
     pub plan_attempt_count: u64,
     /// Runs that its tape took.
     pub tape_attempt_count: u64,
-    /// Nothing is left to be tried; else the attempts ran out.
+    /// Nothing was left to be tried; else the attempts or the rounds ran out.
     pub is_minimal: bool,
 }
 
@@ -120,7 +120,11 @@ impl<P: Debug> core::error::Error for PropertyFailure<P> {}
 impl<P: Debug> Shrunk<P> {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (plans, tapes) = (self.plan_attempt_count, self.tape_attempt_count);
-        let end = if self.is_minimal { "" } else { "; less may be left, for the attempts ran out" };
+        let end = if self.is_minimal {
+            ""
+        } else {
+            "; less may be left, for the attempts or the rounds ran out"
+        };
         writeln!(f, "after: {}, in {plans} + {tapes} runs{end}\n{:#?}", self.after, self.plan)?;
         for chosen in self.chosen.iter().take(CHOSEN_MAX) {
             writeln!(f, "  {chosen}")?;

@@ -18,7 +18,8 @@ use crate::together::together;
 /// So many faults has a plan at most: of more, each would hide what the others do.
 const FAULTS_MAX: usize = 4;
 
-/// What goes wrong in a run. After the last of its faults all is as it was.
+/// What goes wrong in a run. After the last of its faults links are whole and have the latency that they had, clocks are right from then on,
+/// and all machines run.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct FaultPlan {
     /// In any order; they may overlap.
@@ -38,7 +39,7 @@ type Begun = Rc<RefCell<BTreeMap<(FaultKind, String, String), (u32, Usual)>>>;
 impl FaultPlan {
     /// Lets all of it happen, at its times, and puts right what it did: links have the latency that they had, whoever is cut off is
     /// back, whoever is paused goes on, and a machine that crashed is [restarted](Host::restart) and given to `revive`, which starts
-    /// its program again. What two faults do at one time is over when both are.
+    /// its program again. What two faults do at one time is over when both are. A program that is off is not paused, and not when it is back.
     ///
     /// A run is over when all that it waits for has ended, and what a crash takes with it has. Who wants to see the end of the faults
     /// lets a task of another host wait for it: `sleep_until(plan.end())`.

@@ -157,7 +157,7 @@ struct ExplainArgs {
     #[command(flatten)]
     minimise: MinimiseArgs,
     /// How often what comes behind each choice is drawn anew.
-    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
 }
 
@@ -201,7 +201,7 @@ fn read_file(path: &str) -> std::io::Result<String> {
 /// The command line for some scenarios, as the `main` of a binary: `list`, `sweep`, `replay`, `minimise`, `explain`, `explore`; `--help`
 /// tells what each takes. Its exit code is 1 where a run does not hold, or there is nothing to make smaller, and 2 where the
 /// command is not understood, there is no such scenario, `--strict` is asked of a binary without the guard, or the file of `--resume` cannot
-/// be used; 130 where a sweep was told to end.
+/// be used or written; 130 where a sweep was told to end.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -254,7 +254,10 @@ fn sweep(scenario: Scenario, args: &SweepArgs) -> Result<ExitCode, String> {
     } else {
         print_text(&scenario, args, &swept);
     }
-    let Swept { sweep, is_interrupted, .. } = swept;
+    let Swept { sweep, is_interrupted, error, .. } = swept;
+    if let Some(error) = error {
+        return Err(error);
+    }
     let is_well = sweep.failure_count == 0 && (!args.reach || sweep.findings.is_empty());
     Ok(match (is_interrupted, is_well) {
         (true, _) => ExitCode::from(INTERRUPTED),
@@ -264,7 +267,8 @@ fn sweep(scenario: Scenario, args: &SweepArgs) -> Result<ExitCode, String> {
 }
 
 fn print_text(scenario: &Scenario, args: &SweepArgs, swept: &Swept) {
-    let Swept { sweep, seconds, left_count, .. } = swept;
+    let Swept { sweep, seconds, before_count, left_count, .. } = swept;
+    let now_count = sweep.seed_count - before_count;
     if args.coverage {
         print!("{}", sweep.coverage);
     }
@@ -286,12 +290,15 @@ fn print_text(scenario: &Scenario, args: &SweepArgs, swept: &Swept) {
         "{}: {} seeds, each twice, in {seconds:.2} s ({:.0} seeds/s): {}; {} requests, {} events, hash {:016x}",
         scenario.name,
         sweep.seed_count,
-        sweep.seed_count as f64 / seconds,
+        now_count as f64 / seconds,
         verdict(sweep),
         sweep.request_count,
         sweep.event_count,
         sweep.hash,
     );
+    if *before_count > 0 {
+        println!("{before_count} of them were run before; the times are of the others");
+    }
     if *left_count > 0 {
         let how = args.resume.as_ref().map_or("", |_| "; the same command goes on with them");
         println!("{left_count} seeds were not run{how}");
@@ -307,13 +314,14 @@ fn verdict(sweep: &Sweep) -> String {
 }
 
 fn print_json(scenario: &Scenario, args: &SweepArgs, swept: &Swept) {
-    let Swept { sweep, seconds, left_count, is_interrupted } = swept;
+    let Swept { sweep, seconds, before_count, left_count, is_interrupted, .. } = swept;
     let kind = |(signature, kind): (&str, &Kind)| serde_json::json!({ "signature": signature, "count": kind.count, "first_seed": kind.first.seed });
     let object = serde_json::json!({
         "type": "sweep",
         "scenario": scenario.name,
         "from": args.seeds().start,
         "count": sweep.seed_count,
+        "before": before_count,
         "left": left_count,
         "is_interrupted": is_interrupted,
         "seconds": seconds,

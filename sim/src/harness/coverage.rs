@@ -1,7 +1,7 @@
 //! `SweepCoverage`: what the runs of a sweep have reached, and what none of them has.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mainspring_executor::driver::{Site, SiteKind};
 
@@ -139,8 +139,12 @@ impl SweepCoverage {
 }
 
 impl SweepCoverage {
-    /// What [`SweepCoverage::json`] has written. `None`: it has not, or that of another program did.
-    pub(super) fn read(value: &serde_json::Value) -> Option<Self> {
+    /// What [`SweepCoverage::json`] has written; `known` has the sites that were read before, and those of this. `None`: it has not written
+    /// that, or that of another program did.
+    pub(super) fn read(
+        value: &serde_json::Value,
+        known: &mut BTreeSet<&'static Site>,
+    ) -> Option<Self> {
         let count = |value: &serde_json::Value| {
             let number = |name: &str| value.get(name)?.as_u64();
             Some(Count { times: number("times")?, runs: number("runs")? })
@@ -155,12 +159,18 @@ impl SweepCoverage {
             let mut place = text("at")?.rsplitn(3, ':');
             let column = place.next()?.parse().ok()?;
             let line = place.next()?.parse().ok()?;
-            // Once for each site, in a program that ends soon.
-            let (file, name) = (place.next()?.to_owned().leak(), text("name")?.to_owned().leak());
-            let name_of_kind = text("kind")?;
-            let kind = SiteKind::ALL.into_iter().find(|kind| kind.name() == name_of_kind)?;
-            let site_of: &'static Site =
-                Box::leak(Box::new(Site { file, line, column, kind, name }));
+            let (file, name, kind_name) = (place.next()?, text("name")?, text("kind")?);
+            let kind = SiteKind::ALL.into_iter().find(|kind| kind.name() == kind_name)?;
+            let is_it = |site: &&&'static Site| {
+                let place = (site.file, site.line, site.column);
+                place == (file, line, column) && (site.kind, site.name) == (kind, name)
+            };
+            let site_of = known.iter().find(is_it).copied().unwrap_or_else(|| {
+                // Once for each site, in a program that ends soon.
+                let (file, name) = (file.to_owned().leak(), name.to_owned().leak());
+                Box::leak(Box::new(Site { file, line, column, kind, name }))
+            });
+            known.insert(site_of);
             let counts =
                 SiteCount { passed: count(site.get("passed")?)?, held: count(site.get("held")?)? };
             coverage.sites.insert(site_of, counts);

@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use super::{Run, Scenario, Setup, Story};
+use crate::choice::splitmix64;
 use crate::{Chosen, Source, Tape};
 
 /// A choice that makes the failure likelier by so much has decided it.
@@ -24,13 +25,22 @@ pub struct Explained {
     pub points: Vec<Point>,
 }
 
-/// A choice, and how often the run fails so where all up to it are kept, and all behind it drawn anew.
+/// A choice, and how often the run fails so where all before it are kept, and all behind drawn anew; and where it is kept as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
     /// The choice.
     pub chosen: Chosen,
-    /// How often.
+    /// Without it.
+    pub before: Rate,
+    /// With it.
     pub rate: Rate,
+}
+
+impl Point {
+    /// What the choice has added.
+    fn rise(&self) -> f64 {
+        self.rate.share() - self.before.share()
+    }
 }
 
 /// How many of some runs failed in the same way.
@@ -60,16 +70,9 @@ impl Explained {
     /// The choice with which the failure became likelier by most, and by a quarter of all runs at least; the index in `points`.
     #[must_use]
     pub fn decisive(&self) -> Option<usize> {
-        let mut before = self.before.share();
-        let mut most = None;
-        for (index, point) in self.points.iter().enumerate() {
-            let rise = point.rate.share() - before;
-            before = point.rate.share();
-            if rise >= DECISIVE && most.is_none_or(|(_, most)| rise > most) {
-                most = Some((index, rise));
-            }
-        }
-        most.map(|(index, _)| index)
+        let rises = self.points.iter().map(Point::rise).enumerate();
+        let decisive = rises.filter(|(_, rise)| *rise >= DECISIVE);
+        decisive.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(index, _)| index)
     }
 
     fn line(f: &mut fmt::Formatter<'_>, rate: Rate, what: &dyn fmt::Display) -> fmt::Result {
@@ -90,15 +93,14 @@ impl fmt::Display for Explained {
         )?;
         Self::line(f, *before, &"before the first")?;
         let decisive = self.decisive();
-        for (index, Point { chosen, rate }) in points.iter().enumerate() {
+        for (index, Point { chosen, rate, .. }) in points.iter().enumerate() {
             let mark = if decisive == Some(index) { "  ◄ decisive" } else { "" };
             Self::line(f, *rate, &format_args!("{chosen}{mark}"))?;
         }
         match decisive {
             Some(index) => {
-                let from = if index == 0 { *before } else { points[index - 1].rate };
-                let Point { chosen, rate } = &points[index];
-                let (from, to) = (from.to_string(), rate.to_string());
+                let Point { chosen, before, rate } = &points[index];
+                let (from, to) = (before.to_string(), rate.to_string());
                 writeln!(f, "it was decided by {chosen}: {} -> {}", from.trim(), to.trim())?;
             }
             None => writeln!(f, "no choice alone has decided it")?,
@@ -126,12 +128,14 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
         let before = anew.rate(0);
         let (mut points, mut last, mut kept) = (Vec::new(), before, 0);
         for chosen in &story.chosen {
-            points.extend(anew.point_between(kept, last, chosen.number));
+            let before = anew.rate(chosen.number);
+            points.extend(anew.point_between((kept, last), (chosen.number, before)));
             kept = chosen.number + 1;
             last = anew.rate(kept);
-            points.push(Point { chosen: chosen.clone(), rate: last });
+            points.push(Point { chosen: chosen.clone(), before, rate: last });
         }
-        points.extend(anew.point_between(kept, last, anew.choice_count()));
+        let end = anew.choice_count();
+        points.extend(anew.point_between((kept, last), (end, anew.rate(end))));
         Ok(Explained { story, before, points })
     }
 }
@@ -152,7 +156,9 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Anew<'_, F> {
             let failure = self.scenario.run(Source::prefix(self.tape, kept, *seed), false).err();
             failure.is_some_and(|failure| failure.signature() == signature)
         };
-        Rate { failed: (0..self.runs).filter(fails_so).count() as u64, runs: self.runs }
+        // Streams of their own: those of small seeds have been used to find it.
+        let seeds = (0..self.runs).map(|number| splitmix64(self.tape.seed() ^ splitmix64(number)));
+        Rate { failed: seeds.filter(fails_so).count() as u64, runs: self.runs }
     }
 
     /// Choices of the whole run, the harmless ones as well.
@@ -160,30 +166,28 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Anew<'_, F> {
         self.scenario.run_recorded((**self.tape).clone()).1.choice_count()
     }
 
-    /// The harmless choice that decided it, of those from number `from` to before `to`. `None` where they have not.
-    fn point_between(&self, from: u64, before: Rate, to: u64) -> Option<Point> {
-        if from == to {
+    /// The harmless choice that decided it, of those between two points, of which each has the number of choices that are kept, and how
+    /// often the run fails so. `None` where they have not.
+    fn point_between(&self, from: (u64, Rate), to: (u64, Rate)) -> Option<Point> {
+        let (mut low, mut high) = (from, to);
+        if high.1.share() - low.1.share() < DECISIVE {
             return None;
         }
-        let after = self.rate(to);
-        if after.share() - before.share() < DECISIVE {
-            return None;
-        }
-        let middle = f64::midpoint(before.share(), after.share());
-        let (mut low, mut high, mut rate) = (from, to, after);
-        while high - low > 1 {
-            let kept = low + (high - low) / 2;
-            let tried = self.rate(kept);
-            if tried.share() < middle {
-                low = kept;
+        let middle = f64::midpoint(low.1.share(), high.1.share());
+        while high.0 - low.0 > 1 {
+            let kept = low.0 + (high.0 - low.0) / 2;
+            let rate = self.rate(kept);
+            if rate.share() < middle {
+                low = (kept, rate);
             } else {
-                (high, rate) = (kept, tried);
+                high = (kept, rate);
             }
         }
         let mut source = Source::from((**self.tape).clone());
         let recording = source.record();
-        recording.want(high - 1);
+        recording.want(low.0);
         drop(self.scenario.run(source, false));
-        recording.found().map(|chosen| Point { chosen, rate })
+        let point = |chosen| Point { chosen, before: low.1, rate: high.1 };
+        recording.found().map(point)
     }
 }

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use super::ScenarioFailure;
 
-/// The failures of many seeds, by their [signature](ScenarioFailure::signature): thousands of seeds that meet one bug are one kind.
+/// So many are told apart: where a message has a text that differs each time, each failure is a kind.
+const KINDS_MAX: usize = 1000;
+
+/// The failures of many seeds, by their [signature](ScenarioFailure::signature): thousands of seeds that meet one bug are one kind. The
+/// first 1,000 that are found are kept.
 #[derive(Clone, Debug, Default)]
 pub struct Kinds(BTreeMap<String, Kind>);
 
@@ -30,7 +34,9 @@ impl Kinds {
     }
 
     pub(super) fn add_many(&mut self, signature: String, more: Kind) {
+        let is_full = self.0.len() >= KINDS_MAX;
         match self.0.get_mut(&signature) {
+            None if is_full => {}
             None => {
                 self.0.insert(signature, more);
             }

@@ -175,23 +175,19 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
     }
 
     fn observe(&self, source: Source, record: bool) -> Observed {
-        if is_guarded() {
-            alone(source.seed(), || self.observe_here(source, record))
-        } else {
-            self.observe_here(source, record)
-        }
-    }
-
-    fn observe_here(&self, source: Source, record: bool) -> Observed {
-        let (seed, tape) = (source.seed(), source.tape().cloned());
-        let is_strict = self.is_strict;
+        let seed = source.seed();
         let poll_counts = match self.order {
             // Otherwise the choices are there, and nobody has to make them.
-            Some(Order::Urw) if source.is_drawn() => self.count_polls(seed),
+            Some(Order::Urw) if source.is_drawn() => isolated(seed, || self.count_polls(seed)),
             _ => PollCounts::default(),
         };
-        let setup =
-            Setup { record, is_strict, order: self.order, poll_counts, ..Setup::of(source) };
+        isolated(seed, || self.observe_here(source, record, poll_counts))
+    }
+
+    fn observe_here(&self, source: Source, record: bool, poll_counts: PollCounts) -> Observed {
+        let (seed, tape) = (source.seed(), source.tape().cloned());
+        let (is_strict, order) = (self.is_strict, self.order);
+        let setup = Setup { record, is_strict, order, poll_counts, ..Setup::of(source) };
         let (ran, seen) = self.play(setup);
         let result = ran
             .map(|run| Run { coverage: seen.coverage().clone(), ..run })
@@ -283,6 +279,11 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
                 .to_owned()
         })
     }
+}
+
+/// On a thread of its own, where there is the guard.
+fn isolated<R: Send>(seed: u64, body: impl FnOnce() -> R + Send) -> R {
+    if is_guarded() { alone(seed, body) } else { body() }
 }
 
 /// A run, with what its worlds did.

@@ -94,51 +94,53 @@ impl Scenario {
     /// When a worker does outside of a run.
     #[must_use]
     pub fn sweep(&self, seeds: Range<u64>) -> Sweep {
-        self.sweep_with(vec![seeds], &|_, _| ControlFlow::Continue(()))
+        let total = Mutex::new(Sweep::default());
+        self.sweep_with(vec![seeds], &|_, block| {
+            total.lock().expect("no worker panics with it").merge(block);
+            ControlFlow::Continue(())
+        });
+        let mut total = total.into_inner().expect("no worker panics with it");
+        total.findings = total.coverage.findings(self.expected);
+        total
     }
 
-    /// [`Scenario::sweep`] over several ranges, in which `watch` is told of each few seeds that are done, by the thread that ran them, and
-    /// ends the sweep by `Break`: then no more are begun.
+    /// [`Scenario::sweep`] over several ranges, in which `watch` is told of each few seeds that are done and what became of them, by the
+    /// thread that ran them, and ends the sweep by `Break`: then no more are begun. A block has no [findings](Sweep::findings).
     ///
     /// # Panics
     /// When a worker does outside of a run, or `watch`.
-    #[must_use]
     #[expect(clippy::disallowed_methods, reason = "each run is on one thread; they share nothing")]
     pub fn sweep_with(
         &self,
         seeds: Vec<Range<u64>>,
-        watch: &(dyn Fn(Range<u64>, &Sweep) -> ControlFlow<()> + Sync),
-    ) -> Sweep {
+        watch: &(dyn Fn(Range<u64>, Sweep) -> ControlFlow<()> + Sync),
+    ) {
         let (left, is_over) = (Mutex::new(seeds), AtomicBool::new(false));
-        let total = Mutex::new(Sweep::default());
         let workers = std::thread::available_parallelism().map_or(1, core::num::NonZeroUsize::get);
         std::thread::scope(|threads| {
             for _ in 0..workers {
                 threads.spawn(|| {
-                    let mut part = Sweep::default();
                     while !is_over.load(Ordering::Relaxed) {
                         let seeds = take_block(&mut left.lock().expect("no worker panics with it"));
                         if seeds.is_empty() {
                             break;
                         }
-                        let firsts: Vec<_> =
-                            seeds.clone().map(|seed| self.run_first(seed)).collect();
-                        let mut block = Sweep::default();
-                        for (seed, first) in seeds.clone().zip(firsts) {
-                            block.add(self.run_again(seed, first));
-                        }
-                        if watch(seeds, &block).is_break() {
+                        if watch(seeds.clone(), self.sweep_block(seeds)).is_break() {
                             is_over.store(true, Ordering::Relaxed);
                         }
-                        part.merge(block);
                     }
-                    total.lock().expect("no worker panics with it").merge(part);
                 });
             }
         });
-        let mut total = total.into_inner().expect("no worker panics with it");
-        total.findings = total.coverage.findings(self.expected);
-        total
+    }
+
+    fn sweep_block(&self, seeds: Range<u64>) -> Sweep {
+        let firsts: Vec<_> = seeds.clone().map(|seed| self.run_first(seed)).collect();
+        let mut block = Sweep::default();
+        for (seed, first) in seeds.zip(firsts) {
+            block.add(self.run_again(seed, first));
+        }
+        block
     }
 }
 

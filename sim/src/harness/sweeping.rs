@@ -9,7 +9,7 @@
 use core::ops::{ControlFlow, Range};
 use core::pin::pin;
 use core::time::Duration;
-use std::io;
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +25,7 @@ use super::progress::Progress;
 use super::{Scenario, ScenarioFailure, Sweep};
 
 /// How often the journal is written.
-const WRITE_PAUSE: Duration = Duration::from_secs(1);
+const WRITE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How a sweep goes.
 #[derive(Clone, Debug)]
@@ -44,8 +44,12 @@ pub(super) struct Sweeping {
 pub(super) struct Swept {
     pub(super) sweep: Sweep,
     pub(super) seconds: f64,
+    /// Seeds that were done by the same command before.
+    pub(super) before_count: u64,
     /// Seeds that were asked for and not run.
     pub(super) left_count: u64,
+    /// Why what is done could not be kept, or told.
+    pub(super) error: Option<String>,
     /// Told to end, by a signal.
     pub(super) is_interrupted: bool,
 }
@@ -55,7 +59,7 @@ pub(super) struct Swept {
 struct Done {
     sweep: Sweep,
     journal: Option<Journal>,
-    error: Option<io::Error>,
+    error: Option<String>,
     is_over: bool,
 }
 
@@ -63,7 +67,7 @@ impl Sweeping {
     /// Runs it.
     ///
     /// # Errors
-    /// Why it could not be begun, or what is done not be kept.
+    /// Why it could not be begun.
     pub(super) fn run(self, scenario: Scenario) -> Result<Swept, String> {
         let driver = OsDriver::new().map_err(|error| error.to_string())?;
         let shard = Shard::new(Rc::new(driver) as Rc<dyn Driver>);
@@ -71,9 +75,8 @@ impl Sweeping {
     }
 
     async fn play(self, scenario: Scenario) -> Result<Swept, String> {
-        let path = self.journal.clone().unwrap_or_default();
         let all = self.seeds.end.saturating_sub(self.seeds.start);
-        let (journal, before, left) = match &self.journal {
+        let (journal, before, mut left) = match &self.journal {
             None => (None, Sweep::default(), vec![self.seeds.clone()]),
             Some(path) => {
                 let (journal, before, left) = Journal::open(path, &scenario, self.seeds.clone())?;
@@ -82,6 +85,10 @@ impl Sweeping {
         };
         let progress = Progress::new(all, before.seed_count);
         progress.tell(&before);
+        let before_count = before.seed_count;
+        if self.is_over_by_failure && before.failure_count > 0 {
+            left.clear();
+        }
         let done = Done { sweep: before, journal, error: None, is_over: false };
         let done = Arc::new(Mutex::new(done));
         let shared = Arc::clone(&done);
@@ -89,8 +96,7 @@ impl Sweeping {
         let mut signals = Signals::subscribe_to(&[Signal::Interrupt, Signal::Terminate])
             .map_err(|error| error.to_string())?;
         let running = offload::blocking(move || {
-            // Its own sums are of this session; those of all are in `shared`.
-            drop(scenario.sweep_with(left, &|seeds, block| self.watch(&shared, seeds, block)));
+            scenario.sweep_with(left, &|seeds, block| self.watch(&shared, seeds, block));
         });
         let mut running = pin!(running.fuse());
         let mut signal_count = 0;
@@ -120,14 +126,13 @@ impl Sweeping {
         progress.end();
         let mut done = locked(&done);
         done.write();
-        if let Some(error) = done.error.take() {
-            return Err(format!("{path}: {error}"));
-        }
         let mut sweep = core::mem::take(&mut done.sweep);
         sweep.findings = sweep.coverage.findings(scenario.expected);
         Ok(Swept {
             seconds: (now() - start).as_secs_f64(),
+            before_count,
             left_count: all - sweep.seed_count,
+            error: done.error.take(),
             is_interrupted: signal_count > 0,
             sweep,
         })
@@ -136,15 +141,20 @@ impl Sweeping {
 
 impl Sweeping {
     /// Workers come by here.
-    fn watch(&self, done: &Mutex<Done>, seeds: Range<u64>, block: &Sweep) -> ControlFlow<()> {
-        if self.tells_failures {
-            block.failures.iter().for_each(|failure| println!("{}", json(failure)));
-        }
+    fn watch(&self, done: &Mutex<Done>, seeds: Range<u64>, block: Sweep) -> ControlFlow<()> {
         let mut done = locked(done);
-        done.sweep.merge(block.clone());
-        if let Some(journal) = &mut done.journal {
-            journal.add(seeds, block);
+        if self.tells_failures {
+            for failure in &block.failures {
+                // Who reads may have had enough.
+                if let Err(error) = writeln!(io::stdout(), "{}", json(failure)) {
+                    done.error.get_or_insert_with(|| format!("standard output: {error}"));
+                }
+            }
         }
+        if let Some(journal) = &mut done.journal {
+            journal.add(seeds, &block);
+        }
+        done.sweep.merge(block);
         done.is_over |= self.is_over_by_failure && done.sweep.failure_count > 0;
         if done.is_over || done.error.is_some() {
             ControlFlow::Break(())
@@ -155,11 +165,14 @@ impl Sweeping {
 }
 
 impl Done {
-    /// Writes what was done since into the journal, if there is one. What cannot be kept is not done.
+    /// Writes what was done since into the journal, if there is one; nothing any more, once that has failed.
     fn write(&mut self) {
-        let written = self.journal.as_mut().map_or(Ok(()), Journal::write);
-        if let Err(error) = written {
-            self.error.get_or_insert(error);
+        let Some(mut journal) = self.journal.take() else { return };
+        match journal.write() {
+            Ok(()) => self.journal = Some(journal),
+            Err(error) => {
+                self.error.get_or_insert_with(|| format!("the journal: {error}"));
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 
 use http::{Method, StatusCode};
-use mainspring::{IntoResponse, Request, Response, Server};
-use mainspring_executor::time::sleep;
+use mainspring::{IntoResponse, Request, Response, Server, Timeouts};
+use mainspring_executor::time::{now, sleep};
 use mainspring_executor::{Instant, random};
 use mainspring_sim::harness::{Run, Scenario, Setup, conclude};
 use mainspring_sim::{Host, World, WorldConfig};
@@ -93,10 +93,17 @@ pub(super) async fn answer(request: Request) -> Response {
 
 async fn client(server: Host, clients_left: Rc<Cell<u64>>, is_lossy: bool) {
     let mut client = connect(&server, is_lossy).await;
+    let mut used_at = now();
     for number in 0..REQUESTS_PER_CLIENT {
-        while !exchange(&mut client, number).await {
+        loop {
+            let began_at = now();
+            if exchange(&mut client, used_at, number).await {
+                used_at = began_at;
+                break;
+            }
             assert!(is_lossy, "nothing is late where nothing is lost");
             client = connect(&server, is_lossy).await;
+            used_at = now();
         }
         if random().is_multiple_of(4) {
             sleep(Duration::from_micros(random() % 50_000)).await;
@@ -119,9 +126,10 @@ async fn connect(server: &Host, is_lossy: bool) -> Client {
     }
 }
 
-/// One request of a drawn kind; its answer must be right to the byte. False: it was too long on its way, and the server has
-/// closed (408, RFC 9110 §15.5.9: to be sent again on another connection).
-async fn exchange(client: &mut Client, number: u64) -> bool {
+/// One request of a drawn kind; its answer must be right to the byte. False: it is to be sent again on another connection, for the
+/// server has closed this one: the request was too long on its way (408, RFC 9110 §15.5.9), or the answer to the one that was sent at
+/// `used_at` was, so that the connection was idle for the server (RFC 9112 §9.5).
+async fn exchange(client: &mut Client, used_at: Instant, number: u64) -> bool {
     let tag = random() % 1_000_000;
     let get = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nHost: crowd\r\n\r\n");
     let (request, to_head, body) = match random() % 5 {
@@ -139,7 +147,14 @@ async fn exchange(client: &mut Client, number: u64) -> bool {
             (post(&body, kind == 3), false, body)
         }
     };
-    let answer = client.exchange(&request, to_head).await.expect("an answer to each request");
+    let may_be_closed = now() - used_at >= Timeouts::default().idle;
+    let answer = match client.exchange(&request, to_head).await {
+        Err(
+            ClientError::Closed
+            | ClientError::Io(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+        ) if may_be_closed => return false,
+        answer => answer.expect("an answer to each request"),
+    };
     if answer.status == 408 {
         return false;
     }

@@ -99,9 +99,8 @@ pub fn summary(rows: &[Row]) -> String {
         return format!("{} specimens, of which none was found", rows.len());
     };
     format!(
-        "{found} of {} are found by each search; seeds to the first failure: {median} in the median of all medians, {most} in the longest \
-         search;
-         of the events of a failure {gone:.0} % go in the median.",
+        "{found} of {} are found by each search; seeds to the first failure: {median} in the median of all medians, {most} in the \
+         longest search; of the events of a failure {gone:.0} % go in the median.",
         rows.len()
     )
 }

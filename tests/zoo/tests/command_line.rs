@@ -113,11 +113,20 @@ fn a_journal_is_for_one_sweep() {
         assert_eq!(code, Some(2));
         assert!(error.contains("is the journal of another sweep"), "{error}");
     }
-    // Half a line, as a machine that loses its power leaves it.
+    // Half a line, as who is killed leaves it; and half a character.
     let text = std::fs::read_to_string(journal.path()).expect("it is there");
-    std::fs::write(journal.path(), text.trim_end()).expect("it can be written");
-    assert_eq!(sweep("lost-message-fixed", "10").0, Some(0));
-    assert_eq!(std::fs::read_to_string(journal.path()).expect("it is there"), text);
+    let halves = [text.trim_end().as_bytes().to_vec(), [text.as_bytes(), b"\"\xc2"].concat()];
+    for half in halves {
+        std::fs::write(journal.path(), half).expect("it can be written");
+        assert_eq!(sweep("lost-message-fixed", "10").0, Some(0));
+        assert_eq!(std::fs::read_to_string(journal.path()).expect("it is there"), text);
+    }
+    // What is done cannot be done twice.
+    let last = text.lines().last().expect("two lines");
+    std::fs::write(journal.path(), format!("{text}{last}\n")).expect("it can be written");
+    let (code, _, error) = sweep("lost-message-fixed", "10");
+    assert_eq!(code, Some(2));
+    assert!(error.contains(".journal:3: not of this sweep"), "{error}");
     std::fs::write(journal.path(), &text[..20]).expect("it can be written");
     assert_eq!(sweep("lost-message-fixed", "10").0, Some(0));
     for other in ["something else\n", "something else", "{}\nsomething"] {
@@ -159,4 +168,14 @@ fn it_may_end_with_the_first_failure() {
     assert!(text.contains("stale-cache failed with seed "), "{text}");
     assert!(text.contains("replay: cargo run --release --bin zoo -- replay "), "{text}");
     assert!(text.contains(" seeds were not run"), "{text}");
+}
+
+#[test]
+fn a_failure_that_is_in_the_journal_is_the_first() {
+    let journal = Journal::new("first");
+    let sweep = ["sweep", "--scenario", "stale-cache", "--count", "1000", "--fail-fast", "--json"];
+    let sweep = [&sweep[..], &["--resume", journal.path()]].concat();
+    let (first, again) = (lines(&run(&sweep).1).1, lines(&run(&sweep).1).1);
+    assert_eq!((&first["count"], &first["failures"]), (&again["count"], &again["failures"]));
+    assert_eq!(again["before"], first["count"], "nothing was run");
 }

@@ -150,7 +150,7 @@ impl Feed {
     }
 
     /// Sends a text to all who are connected, as soon as it is their turn. A client for which 65,536 texts wait is too slow for one
-    /// more: its connection ends.
+    /// more: they are dropped, and its connection ends, as soon as what is being sent to it has gone out.
     pub fn tell(&self, text: &str) {
         for mailbox in self.mailboxes.borrow().values() {
             mailbox.put(text.to_owned());

@@ -114,7 +114,7 @@ impl Redis {
     }
 
     /// Tells a message to those who listen to a channel, and gives how many they are. A client for which 65,536 messages wait is
-    /// too slow for one more: its connection ends.
+    /// too slow for one more: they are dropped, and its connection ends, as soon as what is being sent to it has gone out.
     pub fn publish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> usize {
         self.channels.borrow().publish(channel.as_ref(), message.as_ref())
     }
