@@ -142,14 +142,11 @@ impl Sweeping {
 impl Sweeping {
     /// Workers come by here.
     fn watch(&self, done: &Mutex<Done>, seeds: Range<u64>, block: Sweep) -> ControlFlow<()> {
+        // With nothing locked: who reads may take his time, and have had enough.
+        let told = if self.tells_failures { tell(&block.failures) } else { Ok(()) };
         let mut done = locked(done);
-        if self.tells_failures {
-            for failure in &block.failures {
-                // Who reads may have had enough.
-                if let Err(error) = writeln!(io::stdout(), "{}", json(failure)) {
-                    done.error.get_or_insert_with(|| format!("standard output: {error}"));
-                }
-            }
+        if let Err(error) = told {
+            done.error.get_or_insert_with(|| format!("standard output: {error}"));
         }
         if let Some(journal) = &mut done.journal {
             journal.add(seeds, &block);
@@ -175,6 +172,11 @@ impl Done {
             }
         }
     }
+}
+
+/// A line for each.
+fn tell(failures: &[ScenarioFailure]) -> io::Result<()> {
+    failures.iter().try_for_each(|failure| writeln!(io::stdout(), "{}", json(failure)))
 }
 
 /// A failure, for machines.

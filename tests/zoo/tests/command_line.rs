@@ -73,7 +73,7 @@ fn interrupt(child: &Child, journal: &Journal) {
 
 #[test]
 fn a_sweep_that_is_interrupted_goes_on() {
-    // Long enough to be interrupted on any machine; what is compared is run once as a whole.
+    // What it prints is not read before it was interrupted: that must not keep it from ending, nor its journal from being written.
     let (scenario, count) = ("lost-message", "40000");
     let journal = Journal::new("goes-on");
     let sweep = ["sweep", "--scenario", scenario, "--count", count, "--json"];
