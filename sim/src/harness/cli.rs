@@ -249,17 +249,24 @@ fn sweep(scenario: Scenario, args: &SweepArgs) -> Result<ExitCode, String> {
         journal: args.resume.clone(),
     };
     let swept = silenced(|| sweeping.run(scenario))?;
+    if let Some(error) = swept.output_error {
+        return Err(format!("standard output: {error}"));
+    }
+    if swept.signal_count > 1 {
+        // At once: whoever is to read it may not do so.
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
     if args.json {
         print_json(&scenario, args, &swept);
     } else {
         print_text(&scenario, args, &swept);
     }
-    let Swept { sweep, is_interrupted, error, .. } = swept;
+    let Swept { sweep, signal_count, error, .. } = swept;
     if let Some(error) = error {
         return Err(error);
     }
     let is_well = sweep.failure_count == 0 && (!args.reach || sweep.findings.is_empty());
-    Ok(match (is_interrupted, is_well) {
+    Ok(match (signal_count > 0, is_well) {
         (true, _) => ExitCode::from(INTERRUPTED),
         (false, true) => ExitCode::SUCCESS,
         (false, false) => ExitCode::FAILURE,
@@ -314,7 +321,7 @@ fn verdict(sweep: &Sweep) -> String {
 }
 
 fn print_json(scenario: &Scenario, args: &SweepArgs, swept: &Swept) {
-    let Swept { sweep, seconds, before_count, left_count, is_interrupted, .. } = swept;
+    let Swept { sweep, seconds, before_count, left_count, signal_count, .. } = swept;
     let kind = |(signature, kind): (&str, &Kind)| serde_json::json!({ "signature": signature, "count": kind.count, "first_seed": kind.first.seed });
     let object = serde_json::json!({
         "type": "sweep",
@@ -323,7 +330,7 @@ fn print_json(scenario: &Scenario, args: &SweepArgs, swept: &Swept) {
         "count": sweep.seed_count,
         "before": before_count,
         "left": left_count,
-        "is_interrupted": is_interrupted,
+        "is_interrupted": *signal_count > 0,
         "seconds": seconds,
         "requests": sweep.request_count,
         "events": sweep.event_count,

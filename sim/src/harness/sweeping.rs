@@ -48,10 +48,12 @@ pub(super) struct Swept {
     pub(super) before_count: u64,
     /// Seeds that were asked for and not run.
     pub(super) left_count: u64,
-    /// Why what is done could not be kept, or told.
+    /// Why what is done could not be kept.
     pub(super) error: Option<String>,
-    /// Told to end, by a signal.
-    pub(super) is_interrupted: bool,
+    /// Why nobody hears what is printed.
+    pub(super) output_error: Option<io::Error>,
+    /// Told to end, by so many signals.
+    pub(super) signal_count: u32,
 }
 
 /// What the workers have done.
@@ -60,6 +62,7 @@ struct Done {
     sweep: Sweep,
     journal: Option<Journal>,
     error: Option<String>,
+    output_error: Option<io::Error>,
     is_over: bool,
 }
 
@@ -89,7 +92,8 @@ impl Sweeping {
         if self.is_over_by_failure && before.failure_count > 0 {
             left.clear();
         }
-        let done = Done { sweep: before, journal, error: None, is_over: false };
+        let (error, output_error) = (None, None);
+        let done = Done { sweep: before, journal, error, output_error, is_over: false };
         let done = Arc::new(Mutex::new(done));
         let shared = Arc::clone(&done);
         let start = now();
@@ -133,7 +137,8 @@ impl Sweeping {
             before_count,
             left_count: all - sweep.seed_count,
             error: done.error.take(),
-            is_interrupted: signal_count > 0,
+            output_error: done.output_error.take(),
+            signal_count,
             sweep,
         })
     }
@@ -146,14 +151,14 @@ impl Sweeping {
         let told = if self.tells_failures { tell(&block.failures) } else { Ok(()) };
         let mut done = locked(done);
         if let Err(error) = told {
-            done.error.get_or_insert_with(|| format!("standard output: {error}"));
+            done.output_error.get_or_insert(error);
         }
         if let Some(journal) = &mut done.journal {
             journal.add(seeds, &block);
         }
         done.sweep.merge(block);
         done.is_over |= self.is_over_by_failure && done.sweep.failure_count > 0;
-        if done.is_over || done.error.is_some() {
+        if done.is_over || done.error.is_some() || done.output_error.is_some() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

@@ -102,6 +102,36 @@ fn a_sweep_that_is_interrupted_goes_on() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once() {
+    let journal = Journal::new("at-once");
+    let sweep = ["sweep", "--scenario", "lost-message", "--count", "1000000000", "--json"];
+    let mut child =
+        zoo(&[&sweep[..], &["--resume", journal.path()]].concat()).spawn().expect("it runs");
+    interrupt(&child, &journal);
+    let begin = Instant::now();
+    // Nobody reads what it prints, so its workers do not come to an end.
+    let code = loop {
+        kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
+        if let Some(status) = child.try_wait().expect("it is ours") {
+            break status.code();
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(code, Some(130));
+}
+
+#[test]
+fn who_does_not_want_to_hear_more_is_told_no_more() {
+    let sweep = ["sweep", "--scenario", "lost-message", "--count", "1000000000", "--json"];
+    let mut child = zoo(&sweep).spawn().expect("it runs");
+    drop(child.stdout.take());
+    let (code, _, error) = said(child.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("error: standard output: "), "{error}");
+}
+
+#[test]
 fn a_journal_is_for_one_sweep() {
     let journal = Journal::new("one-sweep");
     let sweep = |scenario, count| {
