@@ -284,8 +284,9 @@ pub trait Unpark: Send + Sync {
 /// the latest: edges, timers that are due and what other threads sent are found then, and make tasks ready.
 pub trait Schedule {
     /// The position of the next task among `ready`, which holds at least one and is ordered by when each became
-    /// ready: 0 is first-in first-out. Called for every poll. An answer past the end is a bug and panics.
-    fn choose(&mut self, ready: &ReadyTasks<'_>) -> usize;
+    /// ready: 0 is first-in first-out. `None` ends the turn: the shard looks at its driver before it asks again. Called for every
+    /// poll. An answer past the end is a bug and panics.
+    fn choose(&mut self, ready: &ReadyTasks<'_>) -> Option<usize>;
 }
 
 /// Names a resource of a driver: a socket, a pipe, a signal subscription, a job, an open file, a child. Never reused: an index comes

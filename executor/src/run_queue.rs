@@ -1,6 +1,7 @@
 //! The ready tasks, in the order in which they became ready. A [`Schedule`] may pick another than the first.
 
 use core::panic::Location;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::driver::Schedule;
@@ -36,7 +37,7 @@ impl RunQueue {
         if self.tasks.is_empty() {
             return None;
         }
-        let position = schedule.choose(&ReadyTasks(&self.tasks));
+        let position = schedule.choose(&ReadyTasks(&self.tasks))?;
         assert!(position < self.tasks.len(), "a schedule chooses one of the ready tasks");
         // `remove`, not `swap_remove`: the others keep their order, so that 0 stays first-in first-out.
         self.tasks.remove(position)
@@ -83,6 +84,15 @@ impl ReadyTasks<'_> {
     #[must_use]
     pub fn origin(&self, position: usize) -> &'static Location<'static> {
         self.0[position].0.origin()
+    }
+
+    /// What the one at `position` is called, where it was spawned with a name.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn name(&self, position: usize) -> Option<Cow<'static, str>> {
+        self.0[position].0.name()
     }
 
     /// Since when the one at `position` is ready: the time of the turn in which it became so.

@@ -73,10 +73,12 @@ pub(crate) enum Label {
     BuggifySite,
     /// How much memory the hosts of a swarm have for sockets.
     SocketMemory,
+    /// How long a poll takes.
+    PollCost,
 }
 
 impl Label {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::Host,
         Self::Task,
         Self::Latency,
@@ -105,6 +107,7 @@ impl Label {
         Self::Buggify,
         Self::BuggifySite,
         Self::SocketMemory,
+        Self::PollCost,
     ];
 
     /// The name that goes into the seed of its streams: to rename one is to change all runs.
@@ -138,6 +141,7 @@ impl Label {
             Self::Buggify => "buggify",
             Self::BuggifySite => "buggify site",
             Self::SocketMemory => "socket memory",
+            Self::PollCost => "poll cost",
         }
     }
 }

@@ -95,7 +95,10 @@ pub struct WorldConfig {
     pub buggify: bool,
     /// Whether each run has some of these faults wholly off and others in full, as it is drawn; else all are in full.
     pub swarm: bool,
-    /// A poll that takes so much time by [`spend`](crate::spend) is reported as a stall.
+    /// How long each poll of a task takes on its shard, whatever it does; none of the ready-made ones has any.
+    /// [`Host::set_poll_cost`](crate::Host::set_poll_cost) tells the tasks of a host apart, and [`spend`](crate::spend) adds to it.
+    pub poll_cost: RangeInclusive<Duration>,
+    /// A poll that takes so much time, by its cost and by [`spend`](crate::spend), is reported as a stall.
     pub stall_budget: Duration,
     /// A run that gets past this virtual time has failed: it never ends.
     pub virtual_time_max: Duration,
@@ -158,6 +161,7 @@ impl WorldConfig {
             disk_full_one_in: 0,
             buggify: false,
             swarm: false,
+            poll_cost: Duration::ZERO..=Duration::ZERO,
             stall_budget: Duration::from_millis(100),
             virtual_time_max: Duration::from_secs(24 * 3600),
             event_count_max: 1_000_000_000,
@@ -226,7 +230,7 @@ impl fmt::Debug for WorldConfig {
             send_buffer_bytes recv_buffer_bytes backlog_max tokens_max ephemeral_ports
             syn_retry_count job_duration name_duration name_failure_one_in blocking_threads_max
             compute_threads_max name_threads_max jobs_waiting_max disk_error_one_in
-            disk_full_one_in buggify swarm stall_budget virtual_time_max event_count_max is_strict
+            disk_full_one_in buggify swarm poll_cost stall_budget virtual_time_max event_count_max is_strict
             events_per_instant_max socket_memory_bytes poll_counts counts_polls
             record
         }

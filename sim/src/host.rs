@@ -2,6 +2,7 @@
 
 use core::future::Future;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::ops::RangeInclusive;
 use core::panic::Location;
 use core::time::Duration;
 use std::cell::RefCell;
@@ -18,6 +19,7 @@ use crate::clock::DateError;
 use crate::coverage::Fault;
 use crate::driver::SimDriver;
 use crate::event::{HostId, ShardId};
+use crate::poll_cost::{PollCost, PolledTask};
 use crate::power::LifeNumber;
 use crate::room::Room;
 use crate::seat::{Seat, Seats};
@@ -133,6 +135,36 @@ impl Host {
     /// When it would stand still, or go back: at -1,000,000 and below.
     pub fn set_drift(&self, millionths: i32) {
         self.room.borrow_mut().set_drift(self.id, millionths);
+    }
+
+    /// Lets each poll of the machine's tasks take as long as `cost` says, from now on, in place of
+    /// [`WorldConfig::poll_cost`](crate::WorldConfig::poll_cost): a range is drawn from for each poll, and `ZERO..=ZERO` takes no
+    /// time. Each shard has a processor of its own; its tasks wait for each other, and what came meanwhile waits for all of them. A poll
+    /// has done nothing before its time is over: what it sends leaves then, and deadlines count from the turn before, as ever.
+    ///
+    /// `cost` is asked in the middle of things. It is to look at the task, and at nothing else: a panic of it is one of its shard, and
+    /// one that spawns or wakes panics.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use mainspring_executor::time::{sleep, yield_now};
+    /// use mainspring_sim::{World, WorldConfig};
+    ///
+    /// let world = World::new(1, WorldConfig::calm());
+    /// let host = world.host("busy");
+    /// host.set_poll_cost(|task| {
+    ///     let is_report = task.name.as_deref() == Some("report");
+    ///     let cost = Duration::from_micros(if is_report { 900 } else { 20 });
+    ///     cost..=cost
+    /// });
+    /// host.run(async { yield_now().await });
+    /// assert_eq!(world.run().expect("it ends").at.as_nanos(), 40_000);
+    /// ```
+    pub fn set_poll_cost(&self, cost: impl Fn(&PolledTask) -> RangeInclusive<Duration> + 'static) {
+        let cost = PollCost::new(cost);
+        let before = self.room.borrow_mut().machine_mut(self.id).poll_cost.replace(cost);
+        // A model is foreign code: nothing is borrowed here.
+        drop(before);
     }
 
     /// Gives the machine so many bytes of memory for the buffers of its sockets, from now on

@@ -175,7 +175,7 @@ impl Room {
         self.note(shard, Kind::Submit, token.to_bits(), lane as u64);
         let handle = Handle { shard, token };
         match has_thread {
-            true => self.begin(handle, work, Duration::ZERO),
+            true => self.begin(handle, work, self.now),
             false => self.let_wait(handle, work),
         }
         Ok(token)
@@ -205,17 +205,18 @@ impl Room {
         *self.resource_mut(handle.shard, handle.token) = waiting;
     }
 
-    /// A thread begins a job.
-    fn begin(&mut self, handle: Handle, work: Work, waited: Duration) {
+    /// A thread that is free begins a job that was asked for at an instant, or soon will have been: by a shard that is ahead.
+    fn begin(&mut self, handle: Handle, work: Work, asked: Instant) {
         let Handle { shard, token } = handle;
         let lane = work.job.lane();
         let span = Span::from(match lane {
             Lane::Names => &self.config.name_duration,
             Lane::Blocking | Lane::Compute => &self.config.job_duration,
         });
-        let end = self.now + self.choices.duration(shard, Label::Job, span);
+        let since = self.now.max(asked);
+        let end = since + self.choices.duration(shard, Label::Job, span);
         self.events.push(end, Event::Job(shard, token));
-        let (since, life) = (self.now, self.shard(shard).life);
+        let (waited, life) = (since - asked, self.shard(shard).life);
         let jobs = self.jobs(shard);
         jobs.lanes[lane as usize].running_count += 1;
         let before = jobs.running.insert(handle, Running { work, life, waited, since });
@@ -264,7 +265,7 @@ impl Room {
         if let Some((_, next)) = queue.waiting.pop_first() {
             let Handle { shard, token } = next.handle;
             *self.resource_mut(shard, token) = Resource::Job(JobState::Running);
-            self.begin(next.handle, next.work, now - next.since);
+            self.begin(next.handle, next.work, next.since);
         }
         let is_dead = self.is_dead(handle.shard) || life < self.shard(handle.shard).life;
         let ran = now - since;

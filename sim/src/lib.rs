@@ -17,7 +17,7 @@
 //!
 //! # What is simulated
 //! - Time: one virtual clock, which stands still while anything runs and then jumps to the next event. A task that is to
-//!   take time itself says so with [`spend`].
+//!   take time itself says so with [`spend`], or its host does for it: [`Host::set_poll_cost`].
 //! - TCP at the level of streams, after Linux: the handshake with backlog, SYN retries, refusal and time-out; send
 //!   buffers and receive windows in bytes; arrival in order, each flight with a latency of its own; FIN, half-close,
 //!   RST and what each of them does to which call; `TIME_WAIT`, and ports that run out; keep-alive probes; Nagle's delay.
@@ -65,6 +65,7 @@ mod net;
 mod observer;
 mod order;
 mod orders;
+mod poll_cost;
 mod poll_counter;
 mod poll_counts;
 mod ports;
@@ -87,6 +88,7 @@ mod tape;
 mod tokens;
 mod trace;
 mod tree;
+mod turns;
 mod victim;
 mod walk;
 mod world;
@@ -104,6 +106,7 @@ pub use memory::MemoryGrowth;
 pub use minimise::{Minimised, minimise};
 pub use order::{Order, OrderError};
 pub use orders::Orders;
+pub use poll_cost::PolledTask;
 pub use poll_counts::PollCounts;
 pub use program::SimProcess;
 pub use recording::{Chosen, Recording};

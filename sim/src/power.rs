@@ -130,7 +130,7 @@ impl Room {
 
     /// Ends the life of a shard, and takes what it had open.
     fn cut_off(&mut self, shard: ShardId) -> Vec<Resource> {
-        self.set_alarm(shard, None);
+        self.want_nothing(shard);
         self.end_life(shard);
         let state = self.shard_mut(shard);
         state.cut = state.life + 1;
@@ -163,6 +163,7 @@ impl Room {
             state.life += 1;
             state.has_run = false;
             state.spent = Spent::default();
+            self.want_nothing(shard);
         }
         let machine = self.machine_mut(host);
         machine.held_signals = HeldSignals::default();

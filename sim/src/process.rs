@@ -197,7 +197,7 @@ impl Room {
             ExitStatus::Signaled(number) => (Kind::ProcessKilled, number),
         };
         self.note(shard, kind, number.unsigned_abs().into(), 0);
-        self.set_alarm(shard, None);
+        self.want_nothing(shard);
         self.end_life(shard);
     }
 

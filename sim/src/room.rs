@@ -1,7 +1,7 @@
 //! `Room`: the state of all machines and of the network between them; what the drivers of the shards share.
 //!
 //! It runs no program: it notes what the programs ask for, and lets events happen. Who runs when is the world's affair.
-//! `tokens` is what a program holds open, `net` what moves between programs.
+//! `tokens` is what a program holds open, `net` what moves between programs, `turns` who has something to do.
 //!
 //! Invariant: nothing here looks at all hosts, all connections or all links for the sake of one event, but for a crash, a clock
 //! that is made to drift, and the question whether an end that asks for its peer may learn anything, where nothing else is to come.
@@ -20,7 +20,7 @@ use slab::Slab;
 use crate::busy::Busy;
 use crate::bypass::Bypasses;
 use crate::calls::Calls;
-use crate::choice::{Choices, Label, Span};
+use crate::choice::{Choices, Span};
 use crate::clock::Clock;
 use crate::config::WorldConfig;
 use crate::coverage::{Coverage, Fault};
@@ -32,6 +32,7 @@ use crate::jobs::{DueCall, DueSpawn, Jobs};
 use crate::net::{Budget, Connection, Letter, Link, Listener, Mailbox, MailboxId, Names, Side};
 use crate::observer::{Broken, FaultPoints};
 use crate::order::Order;
+use crate::poll_cost::PollCost;
 use crate::poll_counter::PollCounter;
 use crate::power::{Condition, Debris, LifeNumber};
 use crate::process::{Process, ProcessId};
@@ -43,6 +44,7 @@ use crate::spend::Spent;
 use crate::swarm;
 use crate::tokens::{Handle, Place, Resource};
 use crate::trace::{Kind, Trace};
+use crate::turns::{Turns, Wants};
 
 /// The network of the room is 10.0.0.0/8; the n-th host, from 1, has the n-th address.
 const NETWORK: u32 = u32::from_be_bytes([10, 0, 0, 0]);
@@ -54,7 +56,10 @@ const NETWORK_V6: u128 = 0xfd00 << 112;
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) config: WorldConfig,
+    /// The time of who acts: the room's, and in a turn that of its shard.
     pub(crate) now: Instant,
+    /// The time that the room has come to.
+    pub(crate) reached: Instant,
     pub(crate) choices: Choices,
     pub(crate) trace: Trace,
     pub(crate) coverage: Coverage,
@@ -79,6 +84,7 @@ pub(crate) struct Room {
     pub(crate) abandoned: Arc<Abandoned>,
     pub(crate) link_span: Span,
     pub(crate) loopback_span: Span,
+    pub(crate) poll_span: Span,
     /// Directed links that are not as all others.
     pub(crate) links: BTreeMap<(HostId, HostId), Link>,
     pub(crate) directory: Directory,
@@ -99,10 +105,7 @@ pub(crate) struct Room {
     shards: Vec<ShardState>,
     /// Each is taken once: hosts with one name would draw the same.
     names: BTreeSet<Rc<str>>,
-    /// Shards with something to do now, each once.
-    runnable: VecDeque<ShardId>,
-    /// When each idle shard has something to do by itself.
-    alarms: BTreeSet<(Instant, ShardId)>,
+    pub(crate) turns: Turns,
 }
 
 /// A host, without its program: what all of its shards share.
@@ -123,6 +126,8 @@ pub(crate) struct Machine {
     pub(crate) jobs: Jobs,
     pub(crate) held_signals: HeldSignals,
     pub(crate) clock: Clock,
+    /// What its polls take; `None`: as in all of the room.
+    pub(crate) poll_cost: Option<PollCost>,
     pub(crate) condition: Condition,
     /// One of its tasks has asked for a crash, when its turn ends.
     pub(crate) is_crashing: bool,
@@ -149,8 +154,7 @@ pub(crate) struct ShardState {
     pub(crate) life: LifeNumber,
     /// Lives before this one have no kernel any more.
     pub(crate) cut: LifeNumber,
-    is_queued: bool,
-    alarm: Option<Instant>,
+    pub(crate) wants: Wants,
 }
 
 impl Room {
@@ -177,6 +181,7 @@ impl Room {
         }
         Self {
             now: Instant::START,
+            reached: Instant::START,
             choices,
             trace: Trace::new(seed, config.record),
             coverage: Coverage::default(),
@@ -195,6 +200,7 @@ impl Room {
             abandoned: Arc::default(),
             link_span: Span::from(&config.latency),
             loopback_span: Span::from(&config.loopback_latency),
+            poll_span: Span::from(&config.poll_cost),
             links: BTreeMap::new(),
             directory: Directory::default(),
             dying: VecDeque::new(),
@@ -207,8 +213,7 @@ impl Room {
             machines: Vec::new(),
             shards: Vec::new(),
             names: BTreeSet::new(),
-            runnable: VecDeque::new(),
-            alarms: BTreeSet::new(),
+            turns: Turns::default(),
             config,
         }
     }
@@ -233,6 +238,7 @@ impl Room {
             jobs: Jobs::default(),
             held_signals: HeldSignals::default(),
             clock: Clock::new(),
+            poll_cost: None,
             condition: Condition::Up,
             is_crashing: false,
         });
@@ -280,8 +286,7 @@ impl Room {
             has_run: false,
             life: 0,
             cut: 0,
-            is_queued: false,
-            alarm: None,
+            wants: Wants::default(),
         });
         shard
     }
@@ -412,97 +417,7 @@ impl Room {
     }
 }
 
-/// Who has something to do, and when.
 impl Room {
-    /// A shard has, or may have, something to do now.
-    pub(crate) fn wake(&mut self, shard: ShardId) {
-        let is_still = self.is_still(shard);
-        let state = self.shard_mut(shard);
-        if !state.is_queued && !is_still {
-            state.is_queued = true;
-            self.runnable.push_back(shard);
-        }
-    }
-
-    /// Takes the shard that goes next, if one has something to do.
-    pub(crate) fn next_shard(&mut self) -> Option<ShardId> {
-        while !self.runnable.is_empty() {
-            let index = match self.config.order {
-                Order::Fifo => 0,
-                Order::Random | Order::Pct { .. } | Order::Urw => {
-                    self.choices.index(None, Label::Host, self.runnable.len())
-                }
-            };
-            let shard = self.runnable.swap_remove_front(index).expect("an index below the length");
-            self.shard_mut(shard).is_queued = false;
-            // One may die while it is queued, or pause.
-            if !self.is_still(shard) {
-                self.note(shard, Kind::Turn, 0, 0);
-                return Some(shard);
-            }
-        }
-        None
-    }
-
-    /// A shard has taken its turn, and next wants one when its clock shows `next_wake`.
-    pub(crate) fn turn_ended(&mut self, shard: ShardId, next_wake: Option<Instant>) {
-        if !self.shard(shard).has_run {
-            self.shard_started(shard);
-        }
-        if self.is_dead(shard) {
-            return;
-        }
-        let clock = &self.machine(self.host_of(shard)).clock;
-        let next_wake = next_wake.map(|shown| clock.when(shown));
-        let is_due = next_wake.is_some_and(|at| at <= self.now);
-        if is_due || !self.shard(shard).edges.is_empty() {
-            self.wake(shard);
-            return;
-        }
-        self.set_alarm(shard, next_wake);
-    }
-
-    pub(crate) fn set_alarm(&mut self, shard: ShardId, alarm: Option<Instant>) {
-        let before = core::mem::replace(&mut self.shard_mut(shard).alarm, alarm);
-        if before == alarm {
-            return;
-        }
-        if let Some(at) = before {
-            self.alarms.remove(&(at, shard));
-        }
-        if let Some(at) = alarm {
-            self.alarms.insert((at, shard));
-        }
-    }
-
-    /// When something happens next, be it an event, a timer of a shard, or an end that asks for its peer.
-    pub(crate) fn next_instant(&self) -> Option<Instant> {
-        let alarm = self.alarms.first().map(|(at, _)| *at);
-        let next = [self.events.next_instant(), alarm].into_iter().flatten().min();
-        if self.asking.is_empty() {
-            return next;
-        }
-        next.into_iter().chain(self.next_look(next.is_none())).min()
-    }
-
-    /// Moves the clock.
-    pub(crate) fn advance_to(&mut self, instant: Instant) {
-        assert!(instant >= self.now, "time never goes back");
-        self.busy = self.busy.take().filter(|_| instant == self.now);
-        self.now = instant;
-        self.choices.advance_to(instant);
-    }
-
-    /// Wakes the shards whose timers are due.
-    pub(crate) fn ring_alarms(&mut self) {
-        while let Some((at, shard)) = self.alarms.first().copied()
-            && at <= self.now
-        {
-            self.set_alarm(shard, None);
-            self.wake(shard);
-        }
-    }
-
     /// Lets the first event that is due happen; a hook it only names, for that is run by the world.
     pub(crate) fn step(&mut self) -> Step {
         match self.events.pop_due(self.now) {

@@ -1,14 +1,16 @@
 //! `SimSchedule`: which ready task of a shard goes next, and the note of it in the trace.
 
 use core::panic::Location;
+use core::time::Duration;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mainspring_executor::driver::{ReadyTasks, Schedule, TaskId};
+use mainspring_executor::driver::{Pulse, ReadyTasks, Schedule, TaskId};
 
 use crate::choice::Label;
 use crate::event::ShardId;
 use crate::order::Order;
+use crate::poll_cost::PolledTask;
 use crate::poll_counter::PollCounter;
 use crate::priorities::Priorities;
 use crate::ready_waits::{Arrivals, Pick};
@@ -23,6 +25,18 @@ pub(crate) struct SimSchedule {
     order: Picks,
     arrivals: Arrivals,
     counter: Option<Rc<RefCell<PollCounter>>>,
+    /// The poll that the shard is busy with, where polls take time.
+    begun: Option<Begun>,
+}
+
+/// A poll whose task was picked.
+struct Begun {
+    position: usize,
+    task: TaskId,
+    origin: &'static Location<'static>,
+    /// How long the task was ready.
+    waited: Duration,
+    cost: Duration,
 }
 
 /// How it picks.
@@ -59,13 +73,45 @@ impl SimSchedule {
             room.poll_counters.extend(counter.clone());
             (order, counter)
         };
-        Self { room: Rc::clone(room), shard, order, arrivals: Arrivals::default(), counter }
+        Self {
+            room: Rc::clone(room),
+            shard,
+            order,
+            arrivals: Arrivals::default(),
+            counter,
+            begun: None,
+        }
     }
 }
 
 impl Schedule for SimSchedule {
-    fn choose(&mut self, ready: &ReadyTasks<'_>) -> usize {
+    fn choose(&mut self, ready: &ReadyTasks<'_>) -> Option<usize> {
+        let begun = match self.begun.take() {
+            Some(begun) => begun,
+            None => {
+                let begun = self.begin(ready)?;
+                if !begun.cost.is_zero() {
+                    // Its shard is busy with it, and what it does it does at the end of that.
+                    let room = &mut *self.room.borrow_mut();
+                    room.occupy(self.shard, begun.cost);
+                    self.begun = Some(begun);
+                    return None;
+                }
+                begun
+            }
+        };
+        self.finish(ready, &begun);
+        Some(begun.position)
+    }
+}
+
+impl SimSchedule {
+    /// Picks the next task, unless the poll before has spent time: then the next one begins when that has passed.
+    fn begin(&mut self, ready: &ReadyTasks<'_>) -> Option<Begun> {
         let room = &mut *self.room.borrow_mut();
+        if room.is_ahead() {
+            return None;
+        }
         let position = match &mut self.order {
             Picks::First => 0,
             Picks::Any => room.choices.index(Some(self.shard), Label::Task, ready.len()),
@@ -86,14 +132,28 @@ impl Schedule for SimSchedule {
             counter.borrow_mut().count(tasks(ready), task);
         }
         room.note(self.shard, Kind::Poll, task.0, 0);
-        let polls = self.arrivals.pick(ready.len(), position);
         let (now, since) = (room.clock(self.shard), ready.since(position));
-        let time = now.max(since) - since;
-        room.shard_mut(self.shard).ready_waits.note(Pick { task, origin, polls, time });
+        let waited = now.max(since) - since;
         if let Some(busy) = &mut room.busy {
             busy.note(self.shard, task, origin);
         }
-        position
+        let cost = room.poll_cost(self.shard, || PolledTask::new(ready, position));
+        Some(Begun { position, task, origin, waited, cost })
+    }
+
+    /// What was picked is polled now. Tasks came behind the others meanwhile, and none went.
+    fn finish(&mut self, ready: &ReadyTasks<'_>, begun: &Begun) {
+        let Begun { position, task, origin, waited: time, cost } = *begun;
+        assert_eq!(ready.id(position), task, "tasks leave the queue by being picked");
+        let polls = self.arrivals.pick(ready.len(), position);
+        let room = &mut *self.room.borrow_mut();
+        let state = room.shard_mut(self.shard);
+        state.ready_waits.note(Pick { task, origin, polls, time });
+        if !cost.is_zero() {
+            // It has not begun for its shard, so its number is that of the polls before it.
+            let poll = state.spent.polls();
+            room.took(self.shard, Some(Pulse { poll, task, origin }), cost);
+        }
     }
 }
 

@@ -144,7 +144,7 @@ impl Room {
         self.note_host(host, Kind::Death, 0, 0);
         self.machine_mut(host).condition = Condition::Killed;
         for shard in self.machine(host).shards.clone() {
-            self.set_alarm(shard, None);
+            self.want_nothing(shard);
             self.end_life(shard);
         }
     }

@@ -1,5 +1,5 @@
-//! `spend`: how a poll takes time. Virtual time stands still while a task runs, so a poll that is to take long has to say
-//! so; then the whole room is that much later, and the shard is late for its other tasks.
+//! `spend`: how a poll takes time. Virtual time stands still while a task runs, so a poll that is to take long has to say so; then its
+//! shard is that much later, for this task and its others.
 
 use core::time::Duration;
 use std::cell::RefCell;
@@ -20,9 +20,11 @@ thread_local! {
     static TURN: RefCell<Option<Place>> = const { RefCell::new(None) };
 }
 
-/// Lets the poll that runs now take `duration`, as one that computes or blocks would: virtual time moves on, in the whole
-/// room. What became due meanwhile, on any host, happens when the turn is over, late and in its order. The shard sees
-/// the new time from its next turn on.
+/// Lets the poll that runs now take `duration`, as one that computes or blocks would: it is later on its shard, and nowhere else.
+/// What the shard sends from now on leaves so much later, and it has its next turn, and sees what came meanwhile, when it is free.
+/// Other shards and hosts go on. The executor sees the new time from its next turn on.
+///
+/// What is to take time in each poll need not say so: see [`Host::set_poll_cost`](crate::Host::set_poll_cost).
 ///
 /// A poll that takes as long as [`WorldConfig::stall_budget`](crate::WorldConfig::stall_budget) in all is reported as a
 /// stall: in the trace, in the log, and in
@@ -31,9 +33,15 @@ thread_local! {
 /// Outside of a simulated task it does nothing: there time is nobody's to give.
 pub fn spend(duration: Duration) {
     let Some((room, shard)) = TURN.with_borrow(Clone::clone) else { return };
-    let stall = room.borrow_mut().spend(shard, duration);
+    let stall = {
+        let room = &mut *room.borrow_mut();
+        let pulse = room.shard(shard).spent.poll();
+        room.pass(duration);
+        let stall = room.took(shard, pulse, duration);
+        pulse.zip(stall).map(|stall| (stall, Rc::clone(&room.shard(shard).name)))
+    };
     // A subscriber is foreign code: nothing is borrowed here.
-    if let Some(Stall { pulse: Pulse { task, origin, .. }, elapsed, shard }) = stall {
+    if let Some(((Pulse { task, origin, .. }, elapsed), shard)) = stall {
         tracing::warn!(
             target: "mainspring::stall",
             shard = &*shard,
@@ -75,15 +83,8 @@ pub(crate) struct Spent {
     heartbeat: Option<Arc<Heartbeat>>,
     patience: Option<Patience>,
     /// The poll that took time last, and how much.
-    poll: u64,
+    poll: Option<u64>,
     elapsed: Duration,
-}
-
-/// A poll that is worth a report.
-pub(crate) struct Stall {
-    pulse: Pulse,
-    elapsed: Duration,
-    shard: Rc<str>,
 }
 
 impl Spent {
@@ -98,36 +99,41 @@ impl Spent {
         self.heartbeat.as_ref()?.pulse()
     }
 
-    /// The poll that runs takes more time. Gives it and what it has taken, where that is too much, and whether that is
-    /// worth a report.
-    fn add(&mut self, duration: Duration, budget: Duration) -> Option<(Pulse, Duration, bool)> {
+    /// How many polls have begun.
+    pub(crate) fn polls(&self) -> u64 {
+        self.heartbeat.as_ref().map_or(0, |heartbeat| heartbeat.polls())
+    }
+
+    /// A poll takes more time. Gives what it has taken, where that is too much and worth a report.
+    fn add(&mut self, poll: u64, duration: Duration, budget: Duration) -> Option<Duration> {
         let heartbeat = self.heartbeat.as_ref()?;
-        let pulse = heartbeat.pulse()?;
-        if self.poll != pulse.poll {
-            (self.poll, self.elapsed) = (pulse.poll, Duration::ZERO);
+        if self.poll != Some(poll) {
+            (self.poll, self.elapsed) = (Some(poll), Duration::ZERO);
         }
         self.elapsed = self.elapsed.saturating_add(duration);
         let elapsed = self.elapsed;
         if elapsed < budget {
             return None;
         }
-        heartbeat.report(pulse.poll, move || elapsed);
+        heartbeat.report(poll, move || elapsed);
         let patience = self.patience.get_or_insert_with(|| Patience::new(budget));
-        Some((pulse, elapsed, patience.is_over(pulse.poll, elapsed)))
+        patience.is_over(poll, elapsed).then_some(elapsed)
     }
 }
 
 impl Room {
-    fn spend(&mut self, shard: ShardId, duration: Duration) -> Option<Stall> {
-        self.advance_to(self.now + duration);
+    /// A poll of a shard has taken time, or what it runs between polls. Gives what a poll has taken, where that is a stall to tell of.
+    pub(crate) fn took(
+        &mut self,
+        shard: ShardId,
+        pulse: Option<Pulse>,
+        duration: Duration,
+    ) -> Option<Duration> {
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.note(shard, Kind::Spend, nanos(duration), 0);
-        let budget = self.config.stall_budget;
-        let (pulse, elapsed, is_over) = self.shard_mut(shard).spent.add(duration, budget)?;
-        if !is_over {
-            return None;
-        }
+        let (pulse, budget) = (pulse?, self.config.stall_budget);
+        let elapsed = self.shard_mut(shard).spent.add(pulse.poll, duration, budget)?;
         self.note(shard, Kind::Stall, pulse.task.0, nanos(elapsed));
-        Some(Stall { pulse, elapsed, shard: Rc::clone(&self.shard(shard).name) })
+        Some(elapsed)
     }
 }

@@ -372,21 +372,32 @@ impl Trace {
 
     /// For each thing that happened the task that did it, if one did; empty where not asked for.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = Option<String>> {
-        let entries = self.record.as_ref().map_or(&[][..], |record| &record.entries);
-        entries.iter().map(|entry| {
+        self.in_order().into_iter().map(|entry| {
             let poll = entry.poll.as_ref()?;
             Some(format!("{}, spawned at {}", poll.task, poll.origin))
         })
     }
 
-    /// The instants at which something happened, each once; empty where not asked for.
-    pub(crate) fn instants(&self) -> &[Instant] {
-        self.record.as_ref().map_or(&[], |record| &record.instants)
+    /// The instants at which something happened, in order, each once; empty where not asked for.
+    pub(crate) fn instants(&self) -> Vec<Instant> {
+        let mut instants =
+            self.record.as_ref().map_or(Vec::new(), |record| record.instants.clone());
+        instants.sort_unstable();
+        instants.dedup();
+        instants
+    }
+
+    /// What happened, by time: shards that are ahead of the room have told of later things before earlier ones came.
+    fn in_order(&self) -> Vec<&Entry> {
+        let entries = self.record.as_ref().map_or(&[][..], |record| &record.entries);
+        let mut entries: Vec<_> = entries.iter().collect();
+        entries.sort_by_key(|entry| entry.at);
+        entries
     }
 
     /// The text of the last `count` things, one line each; empty where not asked for.
     pub(crate) fn last_lines(&self, names: &[Rc<str>], count: usize) -> Vec<String> {
-        let entries = self.record.as_ref().map_or(&[][..], |record| &record.entries);
+        let entries = self.in_order();
         let first = entries.len().saturating_sub(count);
         entries[first..].iter().map(|entry| Line { entry, names }.to_string()).collect()
     }

@@ -285,9 +285,7 @@ impl World {
         loop {
             self.bury()?;
             self.room.borrow_mut().close_abandoned();
-            for shard in self.unparked.take() {
-                self.room.borrow_mut().wake(shard);
-            }
+            self.wake_unparked();
             let next = self.room.borrow_mut().next_shard();
             match next {
                 Some(shard) => self.turn(shard)?,
@@ -340,7 +338,7 @@ impl World {
     /// Each virtual instant at which something happened, in order. Empty without [`WorldConfig::record`].
     #[must_use]
     pub fn instants(&self) -> Vec<Instant> {
-        self.room.borrow().trace.instants().to_vec()
+        self.room.borrow().trace.instants()
     }
 
     /// How often the tasks of each spawn site were polled so far. Empty without [`WorldConfig::counts_polls`].
@@ -423,11 +421,17 @@ impl World {
         }
     }
 
+    fn wake_unparked(&self) {
+        for shard in self.unparked.take() {
+            self.room.borrow_mut().wake(shard);
+        }
+    }
+
     /// Gives a shard its turn.
     fn turn(&self, id: ShardId) -> Result<(), Failure> {
         self.count_event()?;
         let seat = Rc::clone(&self.hosts.borrow()[id.index()].seat);
-        let (shard, started) = (seat.shard(), self.now());
+        let shard = seat.shard();
         let charged = seat.charged();
         let turn = || during_turn(&self.room, id, || shard.turn(Turn::Poll));
         let turned = self.here.run(id, turn);
@@ -436,12 +440,17 @@ impl World {
         if turned.is_ok() {
             self.room.borrow_mut().turn_ended(id, shard.next_wake());
         }
-        self.check_programs()?;
+        if self.room.borrow().is_ahead() {
+            // Whom it woke on other shards it woke in its own time.
+            self.wake_unparked();
+        }
+        let checked = self.check_programs();
+        self.room.borrow_mut().leave_turn(id);
+        checked?;
         if let Err(error) = turned {
             return Err(self.failure(FailureKind::Shard, format!("{error}\n")));
         }
-        // Its tasks spent time, in which other things became due.
-        if self.now() > started { self.happen() } else { Ok(()) }
+        Ok(())
     }
 
     /// Looks at what programs did, after each piece of their code: the cause before what may come of it.
@@ -471,7 +480,8 @@ impl World {
 
     /// Whether everything that a run waits for is there.
     fn is_over(&self) -> bool {
-        self.foreground.borrow().len() == 0 && self.room.borrow().events.is_quiet()
+        let room = self.room.borrow();
+        self.foreground.borrow().len() == 0 && room.events.is_quiet() && !room.turns.is_any_late()
     }
 
     /// Moves the clock to the next instant at which something happens, and lets it happen.

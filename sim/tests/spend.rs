@@ -1,4 +1,4 @@
-//! Polls that take time: the clock moves with them, and nothing gets lost.
+//! Polls that take time by what they say: the clock of their shard moves with them, nobody else's does, and nothing gets lost.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -74,9 +74,9 @@ fn a_poll_beyond_its_budget_is_a_stall() {
     assert_eq!(check(&[50; 10], false, 1), 3);
 }
 
-/// What became due on other hosts happens afterwards, all of it and in its order.
+/// The time that a poll takes is its shard's own.
 #[test]
-fn others_are_late_and_in_order() {
+fn others_go_on() {
     let world = World::new(1, WorldConfig::calm());
     let seen: Rc<RefCell<Vec<(u64, u64)>>> = Rc::default();
     let slow = world.host("slow");
@@ -97,7 +97,7 @@ fn others_are_late_and_in_order() {
         hook.borrow_mut().push((15, world.now().as_nanos() / 1_000_000));
     });
     world.run().unwrap();
-    assert_eq!(*seen.borrow(), [(15, 105), (10, 105), (20, 105), (30, 105), (200, 200)]);
+    assert_eq!(*seen.borrow(), [(10, 10), (15, 15), (20, 20), (30, 30), (200, 200)]);
 }
 
 /// A host that is always ready and takes its time must not keep the network still.
@@ -157,7 +157,7 @@ fn the_same_seed_spends_the_same() {
         }
         let report = world.run().unwrap();
         let instants = world.instants();
-        assert!(instants.is_sorted(), "time never goes back");
+        assert!(instants.is_sorted_by(|before, after| before < after), "each once, in order");
         (report, world.trace())
     };
     for seed in 0..20 {

@@ -30,8 +30,8 @@ impl Order {
 }
 
 impl Schedule for Order {
-    fn choose(&mut self, ready: &ReadyTasks<'_>) -> usize {
-        match self {
+    fn choose(&mut self, ready: &ReadyTasks<'_>) -> Option<usize> {
+        Some(match self {
             Self::FirstReady => 0,
             Self::LastReady => ready.len() - 1,
             Self::Random(seed) => {
@@ -40,7 +40,7 @@ impl Schedule for Order {
                 *seed = draws.0;
                 drawn
             }
-        }
+        })
     }
 }
 

@@ -85,9 +85,9 @@ fn a_schedule_chooses_among_the_ready() {
     // Last in, first out; and it is shown the ids of what it chooses from.
     struct Last;
     impl Schedule for Last {
-        fn choose(&mut self, ready: &ReadyTasks<'_>) -> usize {
+        fn choose(&mut self, ready: &ReadyTasks<'_>) -> Option<usize> {
             assert!((1..ready.len()).all(|place| ready.id(place - 1) < ready.id(place)));
-            ready.len() - 1
+            Some(ready.len() - 1)
         }
     }
     let world = World::with_schedule(Last);
@@ -99,6 +99,31 @@ fn a_schedule_chooses_among_the_ready() {
     world.run(async {});
     world.run(async { sleep(Duration::from_secs(1)).await });
     assert_eq!(*log.borrow(), [3, 2, 1, 0]);
+    world.end();
+}
+
+#[test]
+fn a_schedule_may_end_a_turn() {
+    // One poll a turn, with a look at the driver in between.
+    struct Single(bool);
+    impl Schedule for Single {
+        fn choose(&mut self, _ready: &ReadyTasks<'_>) -> Option<usize> {
+            self.0 = !self.0;
+            self.0.then_some(0)
+        }
+    }
+    let world = World::with_schedule(Single(false));
+    let log = Log::default();
+    for name in 0..4 {
+        let log = Rc::clone(&log);
+        drop(world.shard.spawn(async move { log.borrow_mut().push(name) }));
+    }
+    let turns = |world: &World| world.shard.metrics().snapshot().turns;
+    for ran in 0..=4 {
+        assert_eq!((log.borrow().len(), turns(&world)), (ran, ran as u64));
+        assert_eq!(world.shard.next_wake().is_some(), ran < 4, "what is ready is to be polled");
+        world.shard.turn(Turn::Poll).unwrap();
+    }
     world.end();
 }
 

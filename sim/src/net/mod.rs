@@ -240,6 +240,10 @@ impl Room {
     /// Sends what may be sent from `side`.
     fn pump(&mut self, id: ConnectionId, side: Side) {
         let now = self.now;
+        if self.is_ahead() {
+            // What waits may be let go before its sender's time has come; it is not there before.
+            self.connection(id).outgoing(side).in_order(now);
+        }
         let Some(mut left) = self.connection(id).outgoing(side).sendable() else { return };
         let piece = if self.has_line(id, side) {
             SEGMENT_BYTES
