@@ -25,6 +25,7 @@ use rand_pcg::Pcg64Mcg;
 use crate::choice::generator;
 use crate::clock::Clock;
 use crate::event::ShardId;
+use crate::quiet;
 use crate::room::Room;
 use crate::spend::spend;
 use crate::trace::Kind;
@@ -138,10 +139,11 @@ pub fn fill(target: &mut [u8], site: impl FnOnce() -> String) -> Option<()> {
 /// When `body` does.
 #[expect(clippy::disallowed_methods, reason = "a thread for a run, not in one")]
 pub fn alone<R: Send>(seed: u64, body: impl FnOnce() -> R + Send) -> R {
+    let is_quiet = quiet::is_quiet();
     std::thread::scope(|threads| {
         let run = threads.spawn(|| {
             let _here = Here::around(seed).enter();
-            body()
+            quiet::with(is_quiet, body)
         });
         run.join().unwrap_or_else(|panic| resume_unwind(panic))
     })

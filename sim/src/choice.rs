@@ -78,7 +78,7 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Host,
         Self::Task,
         Self::Latency,

@@ -21,6 +21,7 @@ struct Made {
     count: u64,
     event_count: u64,
     virtual_end: Instant,
+    host_count: usize,
     chosen: Vec<Chosen>,
     /// One of which somebody wants to know, also if it is the harmless one.
     wanted: Option<u64>,
@@ -87,9 +88,10 @@ impl Recording {
         self.made().found.clone()
     }
 
-    /// Adds the events of a world that ends, at that instant.
-    pub(crate) fn add_world(&self, event_count: u64, end: Instant) {
+    /// Adds the events and hosts of a world that ends, at that instant.
+    pub(crate) fn add_world(&self, event_count: u64, end: Instant, host_count: usize) {
         let mut made = self.made();
+        made.host_count += host_count;
         made.event_count += event_count;
         made.virtual_end = made.virtual_end.max(end);
     }
@@ -104,6 +106,12 @@ impl Recording {
     #[must_use]
     pub fn virtual_end(&self) -> Instant {
         self.made().virtual_end
+    }
+
+    /// The hosts of all worlds that were dropped.
+    #[must_use]
+    pub fn host_count(&self) -> usize {
+        self.made().host_count
     }
 
     /// How many choices were made, with those whose answer was 0.

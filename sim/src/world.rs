@@ -102,6 +102,12 @@ impl World {
         }
     }
 
+    /// Its victims are those of other worlds as well.
+    pub(crate) fn with_victims(mut self, victims: &Victims) -> Self {
+        self.victims = victims.clone();
+        self
+    }
+
     /// Tells in its end what happened.
     pub(crate) fn seen_by(mut self, seen: &Rc<RefCell<Seen>>) -> Self {
         self.seen = Some(Rc::clone(seen));
@@ -601,7 +607,8 @@ impl Drop for World {
     fn drop(&mut self) {
         let _here = self.here.enter();
         if let Some(recording) = &self.recording {
-            recording.add_world(self.event_count.get(), self.now());
+            let host_count = self.room.borrow().host_count();
+            recording.add_world(self.event_count.get(), self.now(), host_count);
         }
         // What destructors say from here on is no part of the run.
         let reached = core::mem::take(&mut self.room.borrow_mut().coverage);

@@ -6,10 +6,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use futures::future::join_all;
 use mainspring_executor::channel::channel;
 use mainspring_executor::driver::{Instant, ListenOptions, Signal};
 use mainspring_executor::net::{TcpListener, TcpStream, UdpSocket};
+use mainspring_executor::signal::Signals;
 use mainspring_executor::time::{now, sleep, sleep_until, yield_now};
 use mainspring_executor::{offload, spawn, spawn_named};
 use mainspring_sim::{Host, Source, Tape, World, WorldConfig, minimise, spend};
@@ -212,9 +212,59 @@ fn what_others_are_given_comes_at_the_end_of_the_poll() {
         offload::compute(|| ()).await.expect("no panic");
         assert_eq!(now(), START + millis(54));
     });
+    // Its own timers go on meanwhile.
+    second.run(async {
+        sleep(millis(20)).await;
+        assert_eq!(now(), START + millis(20));
+    });
     second.run(async move {
         receiver.recv().await.expect("one comes");
         assert_eq!(now(), START + millis(51));
+    });
+    world.run().expect("it ends well");
+}
+
+/// A small segment that waits for an acknowledgement, which comes before its sender has written it, is not there earlier all the same.
+#[test]
+fn nothing_arrives_before_it_was_written() {
+    let world = World::new(1, WorldConfig::calm());
+    let (server, client) = (world.host("server"), world.host("client"));
+    server.run(async {
+        let any = ([0, 0, 0, 0], 80).into();
+        let listener = TcpListener::bind(any, ListenOptions::default()).expect("a free port");
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.set_nodelay(false).expect("it is TCP");
+        stream.write_all(b"a").await.expect("it reads");
+        spend(millis(10));
+        stream.write_all(b"b").await.expect("it reads");
+    });
+    let address = server.address(80);
+    client.run(async move {
+        sleep(millis(1)).await;
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.read(&mut [0]).await.expect("the first");
+        let first = now();
+        stream.read(&mut [0]).await.expect("the second");
+        assert!(now() - first >= millis(9), "{} and {}", first, now());
+    });
+    world.run().expect("it ends well");
+}
+
+/// What its own poll has brought about, too, is for when it is over.
+#[test]
+fn a_shard_that_is_busy_sees_nothing() {
+    let world = World::new(1, WorldConfig::calm());
+    let host = world.host("host");
+    host.run(async {
+        let mut signals = Signals::subscribe_to(&[Signal::Hangup]).expect("signals can be watched");
+        signals.next().await.expect("one comes");
+        assert_eq!(now(), START + millis(11));
+    });
+    let itself = host.clone();
+    host.run(async move {
+        sleep(millis(1)).await;
+        itself.signal(Signal::Hangup);
+        spend(millis(10));
     });
     world.run().expect("it ends well");
 }
@@ -238,11 +288,11 @@ fn a_job_begins_after_it_was_given() {
         let first = spawn(one(Rc::clone(&told)));
         yield_now().await;
         spend(millis(25));
-        let second = spawn(one(told));
-        join_all([first, second]).await;
+        one(told).await;
+        first.await.expect("no panic");
     });
     world.run().expect("it ends well");
-    // The first is over at 10 and seen at 25, the second is given at 25 by the time of the shard.
+    // The first is over at 10 and seen at 25, the second is given at 25 by the time of the shard, in the same poll.
     assert_eq!(ended.take(), [25, 35]);
 }
 

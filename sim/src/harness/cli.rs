@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use super::sweeping::{Sweeping, Swept};
-use super::{Kind, Scenario, Sweep};
+use super::{Kind, Run, Scenario, Sweep};
 use crate::bypass::is_guarded;
+use crate::quiet::quietly;
 use crate::{Order, Source, Tape, TapeError};
 
 /// Why `--strict` cannot be had.
@@ -31,14 +32,18 @@ struct Cli {
 enum Command {
     /// Prints the scenarios.
     List,
+    /// Runs one seed or one tape of one scenario twice; where it fails, tells the least that has to go wrong for it.
+    Run(MinimiseArgs),
     /// Runs many seeds of one scenario, each twice, and compares the traces.
     Sweep(SweepArgs),
-    /// Runs one seed or one tape of one scenario.
+    /// Runs one seed or one tape of one scenario once; `--trace` prints everything that happens.
     Replay(ReplayArgs),
     /// Finds the least that has to go wrong for a seed to fail as it does.
     Minimise(MinimiseArgs),
     /// Finds the choice with which a failure became inevitable.
     Explain(ExplainArgs),
+    /// Drops the victims of a scenario wherever one of them waits.
+    Cancel(CancelArgs),
     /// Runs all orders of one seed that pass somebody over at most a few times.
     Explore(ExploreArgs),
 }
@@ -162,6 +167,18 @@ struct ExplainArgs {
 }
 
 #[derive(Args)]
+struct CancelArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Decides all else.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// At this point alone, from 1.
+    #[arg(long)]
+    point: Option<u64>,
+}
+
+#[derive(Args)]
 struct ExploreArgs {
     #[command(flatten)]
     which: Which,
@@ -185,7 +202,7 @@ fn parse_shard(argument: &str) -> Result<(u64, u64), String> {
 }
 
 /// The text of a tape, or the name of a file with it.
-fn parse_tape(argument: &str) -> Result<Tape, String> {
+pub(super) fn parse_tape(argument: &str) -> Result<Tape, String> {
     if argument.trim_start().starts_with('{') {
         return argument.parse().map_err(|error: TapeError| error.to_string());
     }
@@ -198,7 +215,7 @@ fn read_file(path: &str) -> std::io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// The command line for some scenarios, as the `main` of a binary: `list`, `sweep`, `replay`, `minimise`, `explain`, `explore`; `--help`
+/// The command line for some scenarios, as the `main` of a binary: `list`, `run`, `sweep`, `replay`, `minimise`, `explain`, `cancel`, `explore`; `--help`
 /// tells what each takes. Its exit code is 1 where a run does not hold, or there is nothing to make smaller, and 2 where the
 /// command is not understood, there is no such scenario, `--strict` is asked of a binary without the guard, or the file of `--resume` cannot
 /// be used or written; 130 where a sweep was told to end.
@@ -221,6 +238,8 @@ pub fn main(scenarios: &[Scenario]) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Sweep(args) => args.which.among(scenarios).and_then(|it| sweep(it, &args)),
+        Command::Run(args) => args.run.which.among(scenarios).map(|it| run(&it, &args)),
+        Command::Cancel(args) => args.which.among(scenarios).and_then(|it| cancel(&it, &args)),
         Command::Replay(args) => args.run.which.among(scenarios).map(|it| replay(&it, &args)),
         Command::Minimise(args) => args.run.which.among(scenarios).map(|it| minimise(&it, &args)),
         Command::Explain(args) => {
@@ -248,7 +267,7 @@ fn sweep(scenario: Scenario, args: &SweepArgs) -> Result<ExitCode, String> {
         tells_failures: args.json,
         journal: args.resume.clone(),
     };
-    let swept = silenced(|| sweeping.run(scenario))?;
+    let swept = quietly(|| sweeping.run(scenario))?;
     if let Some(error) = swept.output_error {
         return Err(format!("standard output: {error}"));
     }
@@ -343,6 +362,45 @@ fn print_json(scenario: &Scenario, args: &SweepArgs, swept: &Swept) {
     println!("{object}");
 }
 
+fn run(scenario: &Scenario, args: &MinimiseArgs) -> ExitCode {
+    match quietly(|| scenario.verdict(args.run.source(), args.attempts)) {
+        Ok(run) => {
+            println!("{}", held(scenario, args.run.source().seed(), &run));
+            ExitCode::SUCCESS
+        }
+        Err(story) => {
+            println!("{story}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn held(scenario: &Scenario, seed: u64, run: &Run) -> String {
+    let &Run { request_count, event_count, virtual_end, trace_hash, .. } = run;
+    let name = scenario.name;
+    format!(
+        "{name} held with seed {seed}: {request_count} requests and {event_count} events in {virtual_end} virtual seconds, hash {trace_hash:016x}"
+    )
+}
+
+fn cancel(scenario: &Scenario, args: &CancelArgs) -> Result<ExitCode, String> {
+    let cancelled = quietly(|| scenario.cancel(args.seed, args.point))?;
+    let (points, runs) = (cancelled.point_count, cancelled.run_count);
+    Ok(match cancelled.failure {
+        None => {
+            println!(
+                "{} held with seed {} in {runs} runs: victims wait at {points} points",
+                scenario.name, args.seed
+            );
+            ExitCode::SUCCESS
+        }
+        Some(failure) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
 fn replay(scenario: &Scenario, args: &ReplayArgs) -> ExitCode {
     let source = args.run.source();
     let seed = source.seed();
@@ -351,15 +409,7 @@ fn replay(scenario: &Scenario, args: &ReplayArgs) -> ExitCode {
             for line in &run.trace {
                 println!("{line}");
             }
-            println!(
-                "{} held with seed {}: {} requests and {} events in {} virtual seconds, hash {:016x}",
-                scenario.name,
-                seed,
-                run.request_count,
-                run.event_count,
-                run.virtual_end,
-                run.trace_hash,
-            );
+            println!("{}", held(scenario, seed, &run));
             ExitCode::SUCCESS
         }
         Err(failure) => {
@@ -370,12 +420,12 @@ fn replay(scenario: &Scenario, args: &ReplayArgs) -> ExitCode {
 }
 
 fn minimise(scenario: &Scenario, args: &MinimiseArgs) -> ExitCode {
-    tell(silenced(|| scenario.minimise(args.run.source(), args.attempts)))
+    tell(quietly(|| scenario.minimise(args.run.source(), args.attempts)))
 }
 
 fn explain(scenario: &Scenario, args: &ExplainArgs) -> ExitCode {
     let MinimiseArgs { run, attempts } = &args.minimise;
-    tell(silenced(|| scenario.explain(run.source(), *attempts, args.runs)))
+    tell(quietly(|| scenario.explain(run.source(), *attempts, args.runs)))
 }
 
 fn tell(result: Result<impl fmt::Display, String>) -> ExitCode {
@@ -408,13 +458,4 @@ fn explore(scenario: &Scenario, args: &ExploreArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
-}
-
-/// The same panic, over and over, is no news: what failed is told in the end.
-fn silenced<R>(body: impl FnOnce() -> R) -> R {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = body();
-    std::panic::set_hook(hook);
-    result
 }

@@ -82,6 +82,11 @@ impl Explained {
     }
 }
 
+/// A choice in a line.
+fn told(chosen: &Chosen) -> String {
+    format!("at {} s, {}: {}", chosen.at, chosen.owner(), chosen.words())
+}
+
 impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { story, before, points } = self;
@@ -95,13 +100,13 @@ impl fmt::Display for Explained {
         let decisive = self.decisive();
         for (index, Point { chosen, rate, .. }) in points.iter().enumerate() {
             let mark = if decisive == Some(index) { "  ◄ decisive" } else { "" };
-            Self::line(f, *rate, &format_args!("{chosen}{mark}"))?;
+            Self::line(f, *rate, &format_args!("{}{mark}", told(chosen)))?;
         }
         match decisive {
             Some(index) => {
                 let Point { chosen, before, rate } = &points[index];
                 let (from, to) = (before.to_string(), rate.to_string());
-                writeln!(f, "it was decided by {chosen}: {} -> {}", from.trim(), to.trim())?;
+                writeln!(f, "it was decided {}: {} -> {}", told(chosen), from.trim(), to.trim())?;
             }
             None => writeln!(f, "no choice alone has decided it")?,
         }

@@ -2,7 +2,8 @@
 //! of its orders.
 //!
 //! A [`Scenario`] is a function that sets up a [`World`](crate::World), runs it, and tells whether what it saw was right. A
-//! binary whose `main` is [`main`] has the command line for some of them: `list`, `sweep`, `replay`, `minimise`, `explain`, `explore`.
+//! binary whose `main` is [`main`] has the command line for some of them: `list`, `run`, `sweep`, `replay`, `minimise`, `explain`, `cancel`,
+//! `explore`.
 //!
 //! ```
 //! use core::time::Duration;
@@ -24,6 +25,8 @@
 //! assert!(sweep.failures.is_empty(), "{}", sweep.failures[0]);
 //! ```
 
+mod cancelled;
+mod check;
 mod cli;
 mod coverage;
 mod explained;
@@ -32,11 +35,14 @@ mod failure;
 mod journal;
 mod kinds;
 mod progress;
+mod regressions;
 mod scenario;
 mod story;
 mod sweep;
 mod sweeping;
 
+pub use cancelled::{CancelFailure, Cancelled};
+pub use check::{Check, check};
 pub use cli::main;
 pub use coverage::{Count, SiteCount, SweepCoverage};
 pub use explained::{Explained, Point, Rate};

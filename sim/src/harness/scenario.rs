@@ -10,7 +10,7 @@ use mainspring_executor::{Instant, panic_message};
 use super::ScenarioFailure;
 use crate::bypass::{alone, is_guarded};
 use crate::seen::Seen;
-use crate::{Coverage, Order, PollCounts, Recording, Source, Tape, World, WorldConfig};
+use crate::{Coverage, Order, PollCounts, Recording, Source, Tape, Victims, World, WorldConfig};
 
 /// What a failure is repeated by, unless a scenario says otherwise.
 const COMMAND: &str = "cargo run --release --bin scenarios --";
@@ -51,6 +51,8 @@ pub struct Setup {
     counts_polls: bool,
     poll_counts: PollCounts,
     source: Source,
+    /// Those of all its worlds.
+    pub(super) victims: Victims,
     /// What the worlds that are gone did.
     seen: Rc<RefCell<Seen>>,
 }
@@ -61,7 +63,8 @@ impl Setup {
     pub fn of(source: impl Into<Source>) -> Self {
         let (order, poll_counts, seen) = (None, PollCounts::default(), Rc::default());
         let (record, is_strict, counts_polls) = (false, false, false);
-        Self { record, is_strict, order, counts_polls, poll_counts, source: source.into(), seen }
+        let (source, victims) = (source.into(), Victims::default());
+        Self { record, is_strict, order, counts_polls, poll_counts, source, victims, seen }
     }
 
     /// Decides what the scenario leaves open and does not ask its worlds for.
@@ -89,7 +92,8 @@ impl Setup {
         };
         let config =
             WorldConfig { counts_polls: self.counts_polls || config.counts_polls, ..config };
-        World::of(&self.source, config, self.order).seen_by(&self.seen)
+        let world = World::of(&self.source, config, self.order);
+        world.with_victims(&self.victims).seen_by(&self.seen)
     }
 }
 
@@ -175,19 +179,13 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
     }
 
     fn observe(&self, source: Source, record: bool) -> Observed {
-        let seed = source.seed();
-        let poll_counts = match self.order {
-            // Otherwise the choices are there, and nobody has to make them.
-            Some(Order::Urw) if source.is_drawn() => isolated(seed, || self.count_polls(seed)),
-            _ => PollCounts::default(),
-        };
+        let (seed, poll_counts) = (source.seed(), self.expected_polls(&source));
         isolated(seed, || self.observe_here(source, record, poll_counts))
     }
 
     fn observe_here(&self, source: Source, record: bool, poll_counts: PollCounts) -> Observed {
         let (seed, tape) = (source.seed(), source.tape().cloned());
-        let (is_strict, order) = (self.is_strict, self.order);
-        let setup = Setup { record, is_strict, order, poll_counts, ..Setup::of(source) };
+        let setup = Setup { record, ..self.setup(source, poll_counts) };
         let (ran, seen) = self.play(setup);
         let result = ran
             .map(|run| Run { coverage: seen.coverage().clone(), ..run })
@@ -195,7 +193,22 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
         Observed { result, seen }
     }
 
-    fn play(&self, setup: Setup) -> (Result<Run, String>, Seen) {
+    /// What [`Order::Urw`] needs to know of a run before.
+    pub(super) fn expected_polls(&self, source: &Source) -> PollCounts {
+        let seed = source.seed();
+        match self.order {
+            // Otherwise the choices are there, and nobody has to make them.
+            Some(Order::Urw) if source.is_drawn() => isolated(seed, || self.count_polls(seed)),
+            _ => PollCounts::default(),
+        }
+    }
+
+    pub(super) fn setup(&self, source: Source, poll_counts: PollCounts) -> Setup {
+        let (is_strict, order) = (self.is_strict, self.order);
+        Setup { is_strict, order, poll_counts, ..Setup::of(source) }
+    }
+
+    pub(super) fn play(&self, setup: Setup) -> (Result<Run, String>, Seen) {
         // A panic outside of any task is a failure of this seed, not the end of a sweep.
         let ran = catch_unwind(AssertUnwindSafe(|| (self.body)(&setup)));
         let ran = ran.unwrap_or_else(|panic| Err(format!("panic: {}", panic_message(&*panic))));
@@ -282,7 +295,7 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
 }
 
 /// On a thread of its own, where there is the guard.
-fn isolated<R: Send>(seed: u64, body: impl FnOnce() -> R + Send) -> R {
+pub(super) fn isolated<R: Send>(seed: u64, body: impl FnOnce() -> R + Send) -> R {
     if is_guarded() { alone(seed, body) } else { body() }
 }
 

@@ -20,6 +20,8 @@ pub struct Story {
     pub event_counts: (u64, u64),
     /// The virtual time at the end of the first run, and of the smallest.
     pub virtual_ends: (Instant, Instant),
+    /// The hosts of the first run, and of the smallest.
+    pub host_counts: (usize, usize),
     /// Those that are left, in the order in which they are made.
     pub chosen: Vec<Chosen>,
     /// Runs that it took.
@@ -30,23 +32,56 @@ pub struct Story {
 
 impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (attempts, after) = (self.attempt_count, self.chosen.len());
-        let (all, left) = self.event_counts;
-        let end = if self.is_minimal { "" } else { "; more may go, for the attempts ran out" };
-        writeln!(f, "{}\n", self.failure.headline())?;
-        writeln!(
-            f,
-            "minimised: {} choices -> {after}, {all} events -> {left}, in {attempts} runs{end}",
-            self.before_count
-        )?;
-        for chosen in &self.chosen {
-            writeln!(f, "  {chosen}")?;
-        }
+        writeln!(f, "{}\n\n{}", self.failure.headline(), self.account())?;
         write!(f, "replay: {} {}", self.failure.command, self.failure.replay())
     }
 }
 
+impl Story {
+    /// What has to go wrong, step by step, and how much smaller that is than the first run.
+    #[must_use]
+    pub fn account(&self) -> String {
+        let (choices, left) = (self.before_count, self.chosen.len());
+        let ((events, fewer), (hosts, needed)) = (self.event_counts, self.host_counts);
+        let mut text = match left {
+            0 => "nothing has to go wrong for it".to_owned(),
+            _ => "what has to go wrong for it:".to_owned(),
+        };
+        let width = left.to_string().len();
+        for (number, chosen) in (1_usize..).zip(&self.chosen) {
+            let (at, owner, words) = (chosen.at, chosen.owner(), chosen.words());
+            text.push_str(&format!("\n  {number:>width$}. at {at} s, {owner}: {words}"));
+        }
+        let runs = self.attempt_count;
+        text.push_str(&format!(
+            "\nfound in {runs} runs: {choices} choices -> {left}, {events} events -> {fewer}, {hosts} hosts -> {needed}"
+        ));
+        if !self.is_minimal {
+            text.push_str("; more may go, for the runs were not enough");
+        }
+        text
+    }
+}
+
 impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
+    /// Runs it twice. Where that fails, gives the account of it: the smallest run that fails so, if there is one to be found in at most so
+    /// many runs.
+    ///
+    /// # Errors
+    /// When it does not hold, with what there is to say about that.
+    pub fn verdict(&self, source: impl Into<Source>, attempts_max: u64) -> Result<Run, String> {
+        let source = source.into();
+        let ran = match source.is_drawn() {
+            true => self.run_twice(source.seed()),
+            false => self.run(source.clone(), false),
+        };
+        ran.map_err(|failure| match self.minimise(source, attempts_max) {
+            Ok(story) => story.to_string(),
+            // What fails is not on its tape, or does not come back: the failure says so itself.
+            Err(_) => failure.to_string(),
+        })
+    }
+
     /// Looks for the smallest run that fails as the one of `source` does, in at most so many runs.
     ///
     /// # Errors
@@ -61,7 +96,7 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
             Some((failure, recording))
         };
         let (first, all) = (recording.tape(), recording.event_count());
-        let first_end = recording.virtual_end();
+        let (first_end, hosts) = (recording.virtual_end(), recording.host_count());
         let Some((confirmed, _)) = again(&first) else {
             return Err(format!(
                 "the failure does not come back from its tape: {failure}\n\
@@ -76,6 +111,7 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
             before_count: first.len(),
             event_counts: (all, recording.event_count()),
             virtual_ends: (first_end, recording.virtual_end()),
+            host_counts: (hosts, recording.host_count()),
             chosen: recording.chosen(),
             attempt_count: small.attempt_count,
             is_minimal: small.is_minimal,

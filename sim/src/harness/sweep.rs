@@ -4,7 +4,8 @@ use core::ops::{ControlFlow, Range};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 
-use super::{Kinds, Run, Scenario, ScenarioFailure, SweepCoverage};
+use super::{Kinds, Run, Scenario, ScenarioFailure, Setup, SweepCoverage};
+use crate::quiet;
 
 /// So many seeds are run once before the first of them is run again.
 const BETWEEN: u64 = 8;
@@ -86,7 +87,7 @@ fn take_block(left: &mut Vec<Range<u64>>) -> Range<u64> {
     0..0
 }
 
-impl Scenario {
+impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
     /// Runs each seed of a range twice, on all cores; between the two runs of a seed its thread runs others, so that what a
     /// run leaves behind in a process shows. A failure that only one of them has says so.
     ///
@@ -117,19 +118,21 @@ impl Scenario {
     ) {
         let (left, is_over) = (Mutex::new(seeds), AtomicBool::new(false));
         let workers = std::thread::available_parallelism().map_or(1, core::num::NonZeroUsize::get);
+        let work = || {
+            while !is_over.load(Ordering::Relaxed) {
+                let seeds = take_block(&mut left.lock().expect("no worker panics with it"));
+                if seeds.is_empty() {
+                    break;
+                }
+                if watch(seeds.clone(), self.sweep_block(seeds)).is_break() {
+                    is_over.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        let is_quiet = quiet::is_quiet();
         std::thread::scope(|threads| {
             for _ in 0..workers {
-                threads.spawn(|| {
-                    while !is_over.load(Ordering::Relaxed) {
-                        let seeds = take_block(&mut left.lock().expect("no worker panics with it"));
-                        if seeds.is_empty() {
-                            break;
-                        }
-                        if watch(seeds.clone(), self.sweep_block(seeds)).is_break() {
-                            is_over.store(true, Ordering::Relaxed);
-                        }
-                    }
-                });
+                threads.spawn(|| quiet::with(is_quiet, work));
             }
         });
     }

@@ -58,7 +58,16 @@ fn run_over(setup: &Setup, config: WorldConfig) -> Result<Run, String> {
             cut_for_a_while(&world, &server, &host);
         }
         for _ in 0..CLIENTS_PER_HOST {
-            host.run(client(server.clone(), Rc::clone(&clients_left), is_lossy));
+            // Wherever one is dropped, the others are served.
+            let client = world.victims().wrap(client(server.clone(), is_lossy));
+            let (server, clients_left) = (server.clone(), Rc::clone(&clients_left));
+            host.run(async move {
+                client.await;
+                clients_left.set(clients_left.get() - 1);
+                if clients_left.get() == 0 {
+                    drain(&server);
+                }
+            });
         }
     }
     conclude(&world, HOSTS * CLIENTS_PER_HOST * REQUESTS_PER_CLIENT)
@@ -91,7 +100,7 @@ pub(super) async fn answer(request: Request) -> Response {
     }
 }
 
-async fn client(server: Host, clients_left: Rc<Cell<u64>>, is_lossy: bool) {
+async fn client(server: Host, is_lossy: bool) {
     let mut client = connect(&server, is_lossy).await;
     let mut used_at = now();
     for number in 0..REQUESTS_PER_CLIENT {
@@ -108,11 +117,6 @@ async fn client(server: Host, clients_left: Rc<Cell<u64>>, is_lossy: bool) {
         if random().is_multiple_of(4) {
             sleep(Duration::from_micros(random() % 50_000)).await;
         }
-    }
-    drop(client);
-    clients_left.set(clients_left.get() - 1);
-    if clients_left.get() == 0 {
-        drain(&server);
     }
 }
 

@@ -209,3 +209,33 @@ fn a_failure_that_is_in_the_journal_is_the_first() {
     assert_eq!((&first["count"], &first["failures"]), (&again["count"], &again["failures"]));
     assert_eq!(again["before"], first["count"], "nothing was run");
 }
+
+#[test]
+fn one_run_is_told_with_what_has_to_go_wrong() {
+    let (code, text, _) = run(&["run", "--scenario", "lost-wake-fixed", "--seed", "3"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("lost-wake-fixed held with seed 3: "), "{text}");
+    let (code, text, _) = run(&["sweep", "--scenario", "lost-wake", "--fail-fast", "--json"]);
+    assert_eq!(code, Some(1));
+    let (failures, _) = lines(&text);
+    let seed = failures[0]["seed"].to_string();
+    let (code, text, _) = run(&["run", "--scenario", "lost-wake", "--seed", &seed]);
+    assert_eq!(code, Some(1), "{text}");
+    for expected in ["deadlock: tasks wait", "what has to go wrong for it:\n  1. at ", "\nreplay: "]
+    {
+        assert!(text.contains(expected), "no {expected:?} in {text}");
+    }
+    // Its tape is another way to say so.
+    let tape =
+        text.split_once("--tape '").and_then(|(_, rest)| rest.split_once('\'')).expect("a tape").0;
+    let (code, again, _) = run(&["run", "--scenario", "lost-wake", "--tape", tape]);
+    assert_eq!(code, Some(1), "{again}");
+    assert!(again.contains("deadlock: tasks wait"), "{again}");
+}
+
+#[test]
+fn who_has_no_victims_is_told_so() {
+    let (code, _, error) = run(&["cancel", "--scenario", "lost-wake-fixed"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("lost-wake-fixed has no victims that wait"), "{error}");
+}
