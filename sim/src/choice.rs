@@ -216,6 +216,19 @@ impl Choices {
         }
     }
 
+    /// A choice of a scenario, which calls it so.
+    pub(crate) fn choose_named(
+        &mut self,
+        owner: Option<ShardId>,
+        name: &'static str,
+        bound: u64,
+    ) -> u64 {
+        if let Some(script) = self.script.as_mut().filter(|_| bound > 1) {
+            script.name = Some(name);
+        }
+        self.choose(owner, Label::Scenario, bound)
+    }
+
     /// [`Choices::choose`] for a place in a list.
     pub(crate) fn index(&mut self, owner: Option<ShardId>, label: Label, length: usize) -> usize {
         let chosen = self.choose(owner, label, length as u64);

@@ -113,6 +113,15 @@ impl Host {
         self.room.borrow_mut().choices.choose(Some(self.shard_id), Label::Scenario, bound)
     }
 
+    /// [`Host::choose`] of something that has a name, as [`World::choose_named`](crate::World::choose_named).
+    ///
+    /// # Panics
+    /// When `bound` is 0.
+    #[must_use]
+    pub fn choose_named(&self, name: &'static str, bound: u64) -> u64 {
+        self.room.borrow_mut().choices.choose_named(Some(self.shard_id), name, bound)
+    }
+
     /// Puts the machine's clock ahead of the right date by so much, from now on: [`time::wall_clock`] jumps. Timers and
     /// [`time::now`] go on as before.
     ///

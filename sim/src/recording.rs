@@ -43,6 +43,8 @@ pub struct Chosen {
     pub value: u64,
     /// What it is below.
     pub bound: u64,
+    /// What a scenario calls it: see [`World::choose_named`](crate::World::choose_named).
+    pub name: Option<&'static str>,
 }
 
 impl fmt::Display for Chosen {

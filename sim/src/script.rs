@@ -19,6 +19,8 @@ pub(crate) struct Script {
     /// One for each stream, in the order of the streams.
     lines: Vec<Line>,
     now: Instant,
+    /// What the next choice is called.
+    pub(crate) name: Option<&'static str>,
 }
 
 /// A stream of choices.
@@ -33,7 +35,8 @@ struct Line {
 
 impl Script {
     pub(crate) fn new(answers: Answers, recording: Option<Recording>, world: u32) -> Self {
-        Self { answers, recording, world, lines: Vec::new(), now: Instant::START }
+        let (lines, now, name) = (Vec::new(), Instant::START, None);
+        Self { answers, recording, world, lines, now, name }
     }
 
     /// Streams of the first world of a source are named `owner/label`, those of the second `1:owner/label`.
@@ -57,7 +60,7 @@ impl Script {
 
     /// The next answer of a line, below `bound`; `draw` has that of the seed.
     pub(crate) fn answer(&mut self, line: usize, bound: u64, draw: impl FnOnce() -> u64) -> u64 {
-        let line = &mut self.lines[line];
+        let (line, name) = (&mut self.lines[line], self.name.take());
         let position = line.made;
         line.made += 1;
         let value = match &self.answers {
@@ -84,6 +87,7 @@ impl Script {
                 position,
                 value,
                 bound,
+                name,
             });
         }
         value

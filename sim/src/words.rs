@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use mainspring_executor::Instant;
+
 use crate::choice::Label;
 use crate::recording::Chosen;
 
@@ -9,17 +11,17 @@ impl Chosen {
     /// Who made it: a host, a shard, or the room as a whole.
     #[must_use]
     pub fn owner(&self) -> &str {
-        match self.stream.split_once('/') {
-            Some(("", _)) | None => "the room",
-            // That of a second shard has a slash of its own.
-            Some(_) => self.stream.rsplit_once('/').map_or("the room", |(owner, _)| owner),
+        match self.parts() {
+            ("", _) => "the room",
+            (owner, _) => owner,
         }
     }
 
     /// What it did, in plain words: that a packet of a host is late, that a task goes before others.
     ///
     /// ```
-    /// use mainspring_sim::{Chosen, Instant};
+    /// use mainspring_executor::Instant;
+    /// use mainspring_sim::Chosen;
     ///
     /// let chosen = Chosen {
     ///     at: Instant::START,
@@ -28,22 +30,37 @@ impl Chosen {
     ///     position: 18,
     ///     value: 5_000_000,
     ///     bound: 20_000_000,
+    ///     name: None,
     /// };
     /// assert_eq!(chosen.owner(), "sensor");
     /// assert_eq!(chosen.words(), "a packet takes 5ms longer than the least");
     /// ```
     #[must_use]
     pub fn words(&self) -> String {
-        let label = self.stream.rsplit('/').next().unwrap_or_default();
+        let (owner, label) = self.parts();
         let Some(label) = Label::ALL.into_iter().find(|known| known.name() == label) else {
-            return format!("{label}: {} of 0..{}", self.value, self.bound);
+            return format!("{label}: {} of at most {}", self.value, self.bound - 1);
         };
-        if self.value == 0 {
-            return self.harmless(label);
-        }
-        match self.stream.starts_with('/') && label != Label::Scenario && label != Label::Host {
+        match owner.is_empty() && label != Label::Host {
+            _ if label == Label::Scenario => self.of_the_scenario(),
+            _ if self.value == 0 => self.harmless(label),
             true => self.of_the_room(label),
             false => self.of_a_host(label),
+        }
+    }
+
+    /// Whose stream it is of, and for what. Streams of a second world of one run have its number in front.
+    fn parts(&self) -> (&str, &str) {
+        let (owner, label) = self.stream.rsplit_once('/').unwrap_or(("", &self.stream));
+        (owner.split_once(':').map_or(owner, |(_, owner)| owner), label)
+    }
+
+    fn of_the_scenario(&self) -> String {
+        let Self { value, bound, position, .. } = self;
+        let most = bound - 1;
+        match self.name {
+            Some(name) => format!("{name}: {value} of at most {most}"),
+            None => format!("draw {} of the scenario: {value} of at most {most}", position + 1),
         }
     }
 
@@ -114,16 +131,14 @@ impl Chosen {
             (Label::DiskWrite, _) => format!("a write to the disk leaves out {value} bytes"),
             (Label::NameFailure, _) => "a name cannot be looked up".to_owned(),
             (Label::Crash, _) => {
-                format!("of what was not synced a crash leaves state {value} of 0..{bound}")
+                let most = bound - 1;
+                format!("a crash takes of a change that was not synced: {value} of at most {most}")
             }
             (Label::Buggify, _) => "a fault point fires".to_owned(),
             (Label::BuggifySite, _) => "a fault point is on in this run".to_owned(),
-            (Label::Scenario, _) => {
-                let draw = ordinal(self.position);
-                format!("the {draw} draw of the scenario is {value} of 0..{bound}")
-            }
             (
-                Label::Order
+                Label::Scenario
+                | Label::Order
                 | Label::Buffers
                 | Label::SocketMemory
                 | Label::Entropy
@@ -142,16 +157,15 @@ impl Chosen {
             Label::Host | Label::Task => {
                 format!("of {}, the one that waited longest goes first", self.bound)
             }
-            Label::Scenario => {
-                format!(
-                    "the {} draw of the scenario is 0 of 0..{}",
-                    ordinal(self.position),
-                    self.bound
-                )
-            }
             _ => format!("{}: as in a calm room", label.name()),
         }
     }
+}
+
+/// An instant in seconds, with as many digits as it needs.
+pub(crate) fn seconds(at: Instant) -> String {
+    let text = at.to_string();
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The place of an index, in a word.
@@ -166,19 +180,19 @@ fn ordinal(index: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mainspring_executor::Instant;
-
     use super::*;
 
     fn chosen(stream: &str, value: u64, bound: u64) -> Chosen {
         let (at, number, position) = (Instant::START, 0, 0);
-        Chosen { at, stream: stream.into(), number, position, value, bound }
+        Chosen { at, stream: stream.into(), number, position, value, bound, name: None }
     }
 
     #[test]
     fn each_label_has_words() {
         for label in Label::ALL {
-            for (owner, name) in [("", "the room"), ("server", "server"), ("a/1", "a/1")] {
+            let owners =
+                [("", "the room"), ("a", "a"), ("a/1", "a/1"), ("7:", "the room"), ("7:a", "a")];
+            for (owner, name) in owners {
                 for (value, bound) in [(0, 9), (1, 2), (7, 9)] {
                     let one = chosen(&format!("{owner}/{}", label.name()), value, bound);
                     assert_eq!(one.owner(), name);
@@ -187,6 +201,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn instants_are_short() {
+        let check = |nanos, expected| assert_eq!(seconds(Instant::from_nanos(nanos)), expected);
+        check(0, "0");
+        check(90_000_000, "0.09");
+        check(10_000_000_000, "10");
+        check(1_500_000_001, "1.500000001");
     }
 
     #[test]
@@ -205,8 +228,10 @@ mod tests {
         check("client/segment loss", 1, 2, "a packet of a connection gets lost");
         check("/short read", 1, 2, "reads give fewer bytes than there are in this run");
         check("client/short read", 3, 100, "a read leaves 3 bytes behind");
-        check("client/scenario", 3, 100, "the first draw of the scenario is 3 of 0..100");
+        check("client/scenario", 3, 100, "draw 1 of the scenario: 3 of at most 99");
         check("client/latency", 0, 100, "a packet takes the least time");
-        check("client/no such", 1, 2, "no such: 1 of 0..2");
+        check("client/no such", 1, 2, "no such: 1 of at most 1");
+        let named = Chosen { name: Some("further visits"), ..chosen("1:client/scenario", 3, 8) };
+        assert_eq!((named.owner(), &*named.words()), ("client", "further visits: 3 of at most 7"));
     }
 }

@@ -329,6 +329,16 @@ impl World {
         self.room.borrow_mut().choices.choose(None, Label::Scenario, bound)
     }
 
+    /// [`World::choose`] of something that has a name, by which a [story](crate::harness::Story) tells of it: `further clients`. The name
+    /// decides nothing.
+    ///
+    /// # Panics
+    /// When `bound` is 0.
+    #[must_use]
+    pub fn choose_named(&self, name: &'static str, bound: u64) -> u64 {
+        self.room.borrow_mut().choices.choose_named(None, name, bound)
+    }
+
     /// The hash of everything that has happened: equal for equal runs.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {

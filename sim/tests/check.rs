@@ -63,6 +63,17 @@ mod inner {
 
     #[test]
     #[ignore = "it fails, for others to see how"]
+    fn is_late() {
+        super::Check::new(super::late()).seeds(1).run(|world| {
+            world.host("sleeper").run(async {
+                super::sleep(super::Duration::from_secs(2)).await;
+            });
+            |world: &super::World| assert!(world.now().as_nanos() < 2_000_000_000, "late")
+        });
+    }
+
+    #[test]
+    #[ignore = "it fails, for others to see how"]
     fn leaks() {
         super::Check::new(super::late()).seeds(1).run(|world| {
             drop(world.host("server").spawn(core::future::pending::<()>()));
@@ -132,6 +143,7 @@ fn a_failure_is_told_once_small_and_can_be_repeated() {
     assert_eq!(text.matches("panicked at").count(), 1, "{text}");
     let seed = between(&text, "planted fails with seed ", ":");
     for expected in [
+        "panicked at sim/tests/check.rs:",
         "a reading is taken back",
         "what has to go wrong for it:\n  1. at 0.0",
         " s, sensor: a packet takes ",
@@ -190,7 +202,13 @@ fn what_is_left_fails_it() {
         text.contains("inner::leaks fails with seed 0: leak: still alive after the end:"),
         "{text}"
     );
-    assert!(text.contains("nothing has to go wrong for it\n"), "{text}");
+    assert!(text.contains("nothing that is drawn has to go wrong for it\n"), "{text}");
+}
+
+#[test]
+fn what_is_seen_in_the_end_counts() {
+    let text = Folder::new("late").fails("inner::is_late", &[]);
+    assert!(text.contains("inner::is_late fails with seed 0: panic: late\n"), "{text}");
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn the_decisive_choice_is_named() {
     assert!((30..70).contains(&explained.before.failed), "one of four: {}", explained.before);
     assert_eq!(explained.points[decisive].rate.failed, 200);
     let text = explained.to_string();
-    assert!(text.contains("◄ decisive") && text.contains("it was decided by 0.0"), "{text}");
+    assert!(text.contains("◄ decisive") && text.contains("it was decided at 0"), "{text}");
     assert_eq!(text, ONE.explain(first_failure(&ONE), 1000, 200).expect("it fails").to_string());
 }
 

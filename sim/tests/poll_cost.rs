@@ -212,11 +212,6 @@ fn what_others_are_given_comes_at_the_end_of_the_poll() {
         offload::compute(|| ()).await.expect("no panic");
         assert_eq!(now(), START + millis(54));
     });
-    // Its own timers go on meanwhile.
-    second.run(async {
-        sleep(millis(20)).await;
-        assert_eq!(now(), START + millis(20));
-    });
     second.run(async move {
         receiver.recv().await.expect("one comes");
         assert_eq!(now(), START + millis(51));
@@ -246,6 +241,45 @@ fn nothing_arrives_before_it_was_written() {
         let first = now();
         stream.read(&mut [0]).await.expect("the second");
         assert!(now() - first >= millis(9), "{} and {}", first, now());
+    });
+    world.run().expect("it ends well");
+}
+
+/// A shard that is to be woken later has its own timers meanwhile.
+#[test]
+fn timers_come_before_what_is_given_later() {
+    let world = World::new(1, WorldConfig::calm());
+    let first = world.host("host");
+    let second = world.add_shard(&first);
+    let (mut sender, mut receiver) = channel(1);
+    first.run(async move {
+        sleep(millis(1)).await;
+        spend(millis(50));
+        sender.send(()).await.expect("it is there");
+    });
+    second.run(async move { receiver.recv().await.expect("one comes") });
+    second.run(async {
+        sleep(millis(20)).await;
+        assert_eq!(now(), START + millis(20));
+    });
+    world.run().expect("it ends well");
+}
+
+/// A clock that a task changes while its shard is ahead is asked by others before that.
+#[test]
+fn a_drift_from_a_busy_shard_is_no_harm() {
+    let world = World::new(1, WorldConfig::calm());
+    let first = world.host("host");
+    let second = world.add_shard(&first);
+    let drifting = first.clone();
+    first.run(async move {
+        spend(millis(50));
+        drifting.set_drift(1000);
+    });
+    second.run(async {
+        let before = now();
+        sleep(millis(10)).await;
+        assert!(now() >= before + millis(10));
     });
     world.run().expect("it ends well");
 }
@@ -316,21 +350,38 @@ fn a_run_waits_for_shards_that_are_late() {
     assert!(is_done.get());
 }
 
+/// How a program ends.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Crash,
+    Signal,
+    /// In the poll that it is busy with.
+    OwnSignal,
+}
+
 /// A machine that crashes in the middle of a poll, or whose program is killed then, has not done it. The next life is not busy with it.
 #[test]
 fn a_new_life_is_free() {
-    for is_crash in [true, false] {
+    for end in [End::Crash, End::Signal, End::OwnSignal] {
         let world = World::new(1, WorldConfig::calm());
         let host = world.host("host");
         let cost = Rc::new(Cell::new(millis(500)));
         let model = Rc::clone(&cost);
         host.set_poll_cost(move |_| exactly(model.get()));
-        host.run(async { unreachable!("it ends before that") });
         let ends = host.clone();
-        world.at(START + millis(10), move |_| match is_crash {
-            true => ends.crash(),
-            false => ends.signal(Signal::Terminate),
-        });
+        if end == End::OwnSignal {
+            cost.set(millis(10));
+            host.run(async move {
+                ends.signal(Signal::Terminate);
+                spend(millis(500));
+            });
+        } else {
+            host.run(async { unreachable!("it ends before that") });
+            world.at(START + millis(10), move |_| match end {
+                End::Crash => ends.crash(),
+                _ => ends.signal(Signal::Terminate),
+            });
+        }
         let (began, starts): (Rc<Cell<Instant>>, _) = (Rc::default(), host.clone());
         let told = Rc::clone(&began);
         world.at(START + millis(12), move |_| {

@@ -18,8 +18,9 @@ const SEEDS: &str = "MAINSPRING_SEEDS";
 /// A seed, a tape or the name of a file with a tape in this variable is run alone, with all that happens.
 const REPLAY: &str = "MAINSPRING_REPLAY";
 
-/// Runs `body` with 100 seeds, each twice, in rooms that are like `config`: it fills an empty world with hosts and tasks. Each run has to
-/// go to its end, and to leave nothing behind: no task, no socket, no timer. [`Check`] has more to set.
+/// Runs `body` with 100 seeds, each twice, in rooms that are like `config`: it fills an empty world with hosts and tasks, and may give a
+/// closure for what is to be looked at in the end. Each run has to go to its end, and to leave nothing behind: no task, no socket, no
+/// timer. [`Check`] has more to set.
 ///
 /// Seeds that have failed are kept in a file beside the test, named as its source file but for `.seeds`, and run first from then on;
 /// the file belongs into version control. The variable `MAINSPRING_SEEDS` says how many others are run. A failure is made small, and
@@ -28,7 +29,7 @@ const REPLAY: &str = "MAINSPRING_REPLAY";
 /// ```
 /// use core::time::Duration;
 /// use mainspring_executor::time::{sleep, timeout};
-/// use mainspring_sim::{WorldConfig, check};
+/// use mainspring_sim::{World, WorldConfig, check};
 ///
 /// // In a `#[test]`.
 /// check(WorldConfig::swarm(), |world| {
@@ -36,13 +37,36 @@ const REPLAY: &str = "MAINSPRING_REPLAY";
 ///         timeout(Duration::from_secs(2), sleep(Duration::from_secs(1))).await.expect("back in time");
 ///     });
 /// });
+/// check(WorldConfig::swarm(), |world| {
+///     world.host("sleeper").run(async { sleep(Duration::from_secs(1)).await });
+///     |world: &World| assert_eq!(world.now().as_nanos(), 1_000_000_000)
+/// });
 /// ```
 ///
 /// # Panics
 /// When a run does not hold, with why.
 #[track_caller]
-pub fn check(config: WorldConfig, body: impl Fn(&World) + Sync) {
+pub fn check<C: InTheEnd>(config: WorldConfig, body: impl Fn(&World) -> C + Sync) {
     Check::new(config).run(body);
+}
+
+/// What is looked at when a run is over: nothing, or a closure that panics where something is wrong.
+pub trait InTheEnd {
+    /// Looks at it.
+    ///
+    /// # Panics
+    /// When something is wrong.
+    fn look(self, world: &World);
+}
+
+impl InTheEnd for () {
+    fn look(self, _world: &World) {}
+}
+
+impl<F: FnOnce(&World)> InTheEnd for F {
+    fn look(self, world: &World) {
+        self(world);
+    }
 }
 
 /// A test over many seeds: see [`check()`].
@@ -92,7 +116,7 @@ impl Check {
     /// When one does not hold, with why; where the variables say something that is not understood; and where it is [`strict`](Check::strict)
     /// and the binary has no guard.
     #[track_caller]
-    pub fn run<B: Fn(&World) + Sync>(&self, body: B) {
+    pub fn run<C: InTheEnd, B: Fn(&World) -> C + Sync>(&self, body: B) {
         let test = Test::of::<B>(Location::caller());
         assert!(
             !self.is_strict || is_guarded(),
@@ -101,17 +125,24 @@ impl Check {
         let config = &self.config;
         let mut scenario = Scenario::with_body(test.type_name, "", |setup: &Setup| {
             let world = setup.world(config.clone());
-            body(&world);
-            conclude(&world, 0)
+            let in_the_end = body(&world);
+            let run = conclude(&world, 0)?;
+            in_the_end.look(&world);
+            Ok(run)
         });
         (scenario.is_strict, scenario.order) = (self.is_strict, self.order);
-        match variable(REPLAY) {
+        let failed = match variable(REPLAY) {
             Some(text) => replay(&scenario, &test, &text),
             None => self.sweep(&scenario, &test),
+        };
+        // Here, so that it is the place of the test that is told.
+        if let Some(report) = failed {
+            panic!("{report}");
         }
     }
 
-    fn sweep<F>(&self, scenario: &Scenario<F>, test: &Test)
+    /// All that there is to say about the first failure, if there is one.
+    fn sweep<F>(&self, scenario: &Scenario<F>, test: &Test) -> Option<String>
     where
         F: Fn(&Setup) -> Result<Run, String> + Sync,
     {
@@ -137,13 +168,9 @@ impl Check {
             });
             first.lock().expect("nothing panics with it").take()
         };
-        let Some(failure) =
-            quietly(|| run(again.collect()).or_else(|| run(once(0..count).collect())))
-        else {
-            return;
-        };
+        let failure = quietly(|| run(again.collect()).or_else(|| run(once(0..count).collect())))?;
         let kept = regressions.keep(&test.name, failure.seed);
-        panic!("{}\n{kept}", self.report(scenario, test, &failure));
+        Some(format!("{}\n{kept}", self.report(scenario, test, &failure)))
     }
 
     /// All that there is to say about a failure.
@@ -174,8 +201,8 @@ impl Check {
     }
 }
 
-/// Runs one seed or one tape, and prints all that happens.
-fn replay<F>(scenario: &Scenario<F>, test: &Test, text: &str)
+/// Runs one seed or one tape, and prints all that happens. Gives how it fails, if it does.
+fn replay<F>(scenario: &Scenario<F>, test: &Test, text: &str) -> Option<String>
 where
     F: Fn(&Setup) -> Result<Run, String> + Sync,
 {
@@ -187,8 +214,9 @@ where
                 println!("{line}");
             }
             println!("{name} holds with {text}, to {} s", run.virtual_end);
+            None
         }
-        Err(failure) => panic!("{name} fails with {text}: {}", failure.message.trim_end()),
+        Err(failure) => Some(format!("{name} fails with {text}: {}", failure.message.trim_end())),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Run, Scenario, Setup, Story};
 use crate::choice::splitmix64;
+use crate::words::seconds;
 use crate::{Chosen, Source, Tape};
 
 /// A choice that makes the failure likelier by so much has decided it.
@@ -84,7 +85,7 @@ impl Explained {
 
 /// A choice in a line.
 fn told(chosen: &Chosen) -> String {
-    format!("at {} s, {}: {}", chosen.at, chosen.owner(), chosen.words())
+    format!("at {} s, {}: {}", seconds(chosen.at), chosen.owner(), chosen.words())
 }
 
 impl fmt::Display for Explained {

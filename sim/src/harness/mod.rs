@@ -42,7 +42,7 @@ mod sweep;
 mod sweeping;
 
 pub use cancelled::{CancelFailure, Cancelled};
-pub use check::{Check, check};
+pub use check::{Check, InTheEnd, check};
 pub use cli::main;
 pub use coverage::{Count, SiteCount, SweepCoverage};
 pub use explained::{Explained, Point, Rate};

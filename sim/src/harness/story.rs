@@ -5,6 +5,7 @@ use core::fmt;
 use mainspring_executor::Instant;
 
 use super::{Run, Scenario, ScenarioFailure, Setup};
+use crate::words::seconds;
 use crate::{Chosen, Recording, Source, Tape, minimise};
 
 /// A failure, and the least that has to go wrong for it.
@@ -44,12 +45,12 @@ impl Story {
         let (choices, left) = (self.before_count, self.chosen.len());
         let ((events, fewer), (hosts, needed)) = (self.event_counts, self.host_counts);
         let mut text = match left {
-            0 => "nothing has to go wrong for it".to_owned(),
+            0 => "nothing that is drawn has to go wrong for it".to_owned(),
             _ => "what has to go wrong for it:".to_owned(),
         };
         let width = left.to_string().len();
         for (number, chosen) in (1_usize..).zip(&self.chosen) {
-            let (at, owner, words) = (chosen.at, chosen.owner(), chosen.words());
+            let (at, owner, words) = (seconds(chosen.at), chosen.owner(), chosen.words());
             text.push_str(&format!("\n  {number:>width$}. at {at} s, {owner}: {words}"));
         }
         let runs = self.attempt_count;

@@ -7,6 +7,49 @@ use crate::world::World;
 /// So many events before a failure are told with it, where they are recorded.
 const LAST_EVENTS: usize = 100;
 
+/// So many lines are shown that differ in nothing but numbers.
+const ALIKE_MAX: usize = 3;
+
+/// The lines without those that are like others: the same but for numbers that are not of a place in the code.
+fn condensed(lines: &[String]) -> Vec<String> {
+    let mut kinds: Vec<(String, usize)> = Vec::new();
+    let mut shown = Vec::new();
+    for line in lines {
+        let kind = without_numbers(line);
+        let found = kinds.iter().position(|(known, _)| *known == kind);
+        let place = found.unwrap_or_else(|| {
+            kinds.push((kind, 0));
+            kinds.len() - 1
+        });
+        kinds[place].1 += 1;
+        if kinds[place].1 <= ALIKE_MAX {
+            shown.push((place, line.clone()));
+        }
+    }
+    let mut texts = Vec::new();
+    for (index, (place, line)) in shown.iter().enumerate() {
+        texts.push(line.clone());
+        let is_last = shown[index + 1..].iter().all(|(other, _)| other != place);
+        let more = kinds[*place].1.saturating_sub(ALIKE_MAX);
+        if is_last && more > 0 {
+            texts.push(format!("and {more} more like this"));
+        }
+    }
+    texts
+}
+
+/// A line without its numbers, but those behind a colon: they are of a place in the code.
+fn without_numbers(line: &str) -> String {
+    let mut is_of_a_place = false;
+    let is_kept = |character: &char| {
+        if !character.is_ascii_digit() {
+            is_of_a_place = *character == ':';
+        }
+        is_of_a_place || !character.is_ascii_digit()
+    };
+    line.chars().filter(is_kept).collect()
+}
+
 impl World {
     /// Where a program must not go past its driver, the first call that did.
     pub(super) fn check_bypasses(&self) -> Result<(), Failure> {
@@ -33,7 +76,8 @@ impl World {
         if leaks.is_empty() {
             return Ok(report);
         }
-        let mut message = format!("leak: still alive after the end:\n  {}", leaks.join("\n  "));
+        let leaks = condensed(&leaks).join("\n  ");
+        let mut message = format!("leak: still alive after the end:\n  {leaks}");
         for event in self.trace() {
             message.push('\n');
             message.push_str(&event);
@@ -89,5 +133,25 @@ impl World {
             trace_hash: room.trace.hash(),
             details,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_differ_in_numbers_are_counted() {
+        let task =
+            |number: usize, line| format!("shop: task {number}, spawned at src/a.rs:{line}:14");
+        let mut lines: Vec<String> = (0..12).map(|number| task(number, 7)).collect();
+        lines.push(task(3, 8));
+        lines.push("shop: timer for 1.5, made at src/a.rs:7:14".to_owned());
+        let mut expected: Vec<String> = (0..3).map(|number| task(number, 7)).collect();
+        expected.push("and 9 more like this".to_owned());
+        expected.extend_from_slice(&lines[12..]);
+        assert_eq!(condensed(&lines), expected);
+        assert_eq!(condensed(&lines[..3]), lines[..3]);
+        assert_eq!(condensed(&lines[..4]).last().map(String::as_str), Some("and 1 more like this"));
     }
 }

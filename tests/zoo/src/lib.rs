@@ -9,12 +9,14 @@
 mod disk;
 mod net;
 mod process;
+mod reports;
 mod specimen;
 mod sync;
 mod table;
 mod time;
 mod visitor;
 
+pub use reports::reports;
 pub use specimen::{Specimen, Twin};
 pub use table::{Row, Silence, header, observe, summary, watch};
 

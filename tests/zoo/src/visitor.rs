@@ -23,10 +23,10 @@ pub(crate) fn visitors(
 ) -> Vec<Visitor> {
     let visitor = |number| {
         let host = world.host(&format!("client-{number}"));
-        let visits_left = 1 + host.choose(visits_max);
+        let visits_left = 1 + host.choose_named("further visits", visits_max);
         Visitor { host, visits_left, pause_millis }
     };
-    (0..1 + world.choose(count_max)).map(visitor).collect()
+    (0..1 + world.choose_named("further clients", count_max)).map(visitor).collect()
 }
 
 /// How many visits they will make.
@@ -41,8 +41,14 @@ impl Visitor {
             return false;
         }
         self.visits_left -= 1;
-        sleep(self.millis(self.pause_millis)).await;
+        let pause = self.host.choose_named("milliseconds before a visit", self.pause_millis);
+        sleep(Duration::from_millis(pause)).await;
         true
+    }
+
+    /// A number below `bound`, drawn, which is called so in the story of a failure; 0 is the simplest.
+    pub(crate) fn choose_named(&self, name: &'static str, bound: u64) -> u64 {
+        self.host.choose_named(name, bound)
     }
 
     /// A number below `bound`, drawn; 0 is the simplest.
@@ -53,6 +59,11 @@ impl Visitor {
     /// Whether something that happens once in so many times happens now.
     pub(crate) fn once_in(&self, times: u64) -> bool {
         self.choose(times) == times - 1
+    }
+
+    /// [`Visitor::once_in`], which is called so.
+    pub(crate) fn once_in_named(&self, name: &'static str, times: u64) -> bool {
+        self.choose_named(name, times) == times - 1
     }
 
     /// A time below so many milliseconds, drawn; 0 is the simplest.

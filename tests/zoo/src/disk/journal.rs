@@ -41,7 +41,10 @@ pub(super) struct Power {
 impl Power {
     /// Goes within so many moments, less one.
     pub(super) fn of(host: &Host, moments: u64) -> Self {
-        Self { host: host.clone(), left: Cell::new(host.choose(moments)) }
+        Self {
+            host: host.clone(),
+            left: Cell::new(host.choose_named("moments before the power goes", moments)),
+        }
     }
 
     /// Such a moment.

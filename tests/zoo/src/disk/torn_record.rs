@@ -28,14 +28,14 @@ async fn meter(on: Host, readings: Rc<RefCell<Vec<u64>>>) {
     let log = open("readings").await.expect("the folder is there");
     sync_folder().await.expect("the folder is there");
     let power = Power::of(&on, 200);
-    for _ in 0..1 + on.choose(200) {
-        let reading = 1_000_000_000 + on.choose(1 << 30);
+    for _ in 0..1 + on.choose_named("further readings", 200) {
+        let reading = 1_000_000_000 + on.choose_named("the reading", 1 << 30);
         readings.borrow_mut().push(reading);
         let record = format!("{reading} {}\n", checksum(&reading.to_string()));
         log.append(record).await.expect("the disk is in order");
         power.may_go().await;
         log.sync_data().await.expect("the disk is in order");
-        sleep(ms(on.choose(20))).await;
+        sleep(ms(on.choose_named("milliseconds to the next reading", 20))).await;
     }
 }
 

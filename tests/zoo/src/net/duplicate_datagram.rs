@@ -59,10 +59,10 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let bank = world.host("bank");
     let total = Rc::new(Cell::new(0));
     bank.spawn(book(Rc::clone(&total), twin));
-    let (payers, mut sum) = (1 + world.choose(60), 0);
+    let (payers, mut sum) = (1 + world.choose_named("further payers", 60), 0);
     for payer in 0..payers {
         let host = world.host(&format!("payer-{payer}"));
-        let count = 1 + host.choose(8);
+        let count = 1 + host.choose_named("further payments", 8);
         sum += count;
         let small = |number| u8::try_from(number).expect("few pay little");
         host.run(pay(bank.clone(), small(payer), small(count)));

@@ -63,11 +63,14 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let (proxies, upstream) = (world.host("proxy"), world.host("upstream"));
     upstream.spawn(serve(echo));
     proxies.spawn(proxy(twin));
-    let (clients, host) = (1 + world.choose(60), world.host("clients"));
+    let (clients, host) = (1 + world.choose_named("further clients", 60), world.host("clients"));
     for number in 0..clients {
         let name = format!("upstream-{number}.example");
         world.add_name(&name, &[upstream.ip().into()]);
-        let (address, arrival) = (proxies.address(PORT), host.choose(60_000));
+        let (address, arrival) = (
+            proxies.address(PORT),
+            host.choose_named("milliseconds before a client comes", 60_000),
+        );
         host.run(async move {
             sleep(ms(arrival)).await;
             let start = now();

@@ -83,7 +83,11 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
 
 async fn visit(service: &Service, client: &Visitor, twin: Twin) {
     // One in thirty takes longer than anybody waits.
-    let work = if client.once_in(30) { Duration::from_secs(1) } else { client.millis(15) };
+    let work = if client.once_in_named("its work takes a second at the highest", 30) {
+        Duration::from_secs(1)
+    } else {
+        client.millis(15)
+    };
     // Who is not served in time goes away: that is no failure.
     let _ = timeout(Duration::from_millis(20), service.serve(work, twin)).await;
 }

@@ -44,8 +44,13 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
 
 async fn serve(connections: &Rc<Semaphore>, client: &Visitor, twin: Twin) {
     // One in four hundred answers is late.
-    let late = if client.once_in(400) { 20 } else { 0 };
-    let answer_time = client.millis(15) + Duration::from_millis(late);
+    let late = if client.once_in_named("the answer takes 20 ms more at the highest", 400) {
+        20
+    } else {
+        0
+    };
+    let answer_time = Duration::from_millis(client.choose_named("milliseconds to the answer", 15))
+        + Duration::from_millis(late);
     let connections = Rc::clone(connections);
     let listen = async move {
         let _connection = connections.acquire().await.expect("nobody closes it");

@@ -46,7 +46,7 @@ impl Lock {
         self.until.set(Self::clock(twin) + LEASE);
         self.working.set(self.working.get() + 1);
         assert_eq!(self.working.get(), 1, "two hold one lease");
-        sleep(client.millis(90)).await;
+        sleep(Duration::from_millis(client.choose_named("milliseconds of work", 90))).await;
         self.working.set(self.working.get() - 1);
         self.until.set(Duration::ZERO);
     }
@@ -57,7 +57,9 @@ fn run(setup: &Setup, twin: Twin) -> Result<Run, String> {
     let service = world.host("service");
     let lock = Rc::new(Lock::default());
     let clients = visitors(&world, 12, 12, 2_000);
-    let jumps: Vec<_> = (0..world.choose(4)).map(|_| world.choose(5_000)).collect();
+    let jumps: Vec<_> = (0..world.choose_named("corrections of the clock", 4))
+        .map(|_| world.choose_named("milliseconds before one", 5_000))
+        .collect();
     let count = visit_count(&clients);
     for mut client in clients {
         let lock = Rc::clone(&lock);
