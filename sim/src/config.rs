@@ -119,6 +119,9 @@ pub struct WorldConfig {
     /// Whether to keep the text of the trace and the list of instants; the hash is always made. Costs memory for
     /// each event.
     pub record: bool,
+    /// Whether to keep each packet with its bytes, for [`World::capture`](crate::World::capture). Costs memory for each byte that is
+    /// sent, and changes nothing of the run.
+    pub captures_packets: bool,
 }
 
 impl WorldConfig {
@@ -170,6 +173,7 @@ impl WorldConfig {
             poll_counts: PollCounts::default(),
             counts_polls: false,
             record: false,
+            captures_packets: false,
         }
     }
 
@@ -232,7 +236,7 @@ impl fmt::Debug for WorldConfig {
             compute_threads_max name_threads_max jobs_waiting_max disk_error_one_in
             disk_full_one_in buggify swarm poll_cost stall_budget virtual_time_max event_count_max is_strict
             events_per_instant_max socket_memory_bytes poll_counts counts_polls
-            record
+            record captures_packets
         }
         shown.finish_non_exhaustive()
     }

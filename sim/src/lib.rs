@@ -39,6 +39,7 @@
 mod busy;
 pub mod bypass;
 mod calls;
+mod capture;
 mod choice;
 mod clock;
 mod config;
@@ -95,6 +96,7 @@ mod walk;
 mod words;
 mod world;
 
+pub use capture::Capture;
 pub use config::WorldConfig;
 pub use coverage::{Coverage, Fault, Passes};
 pub use divergence::{Divergence, first_divergence};

@@ -29,7 +29,9 @@ use crate::directory::Directory;
 use crate::event::{ConnectionId, Event, Events, HostId, ShardId};
 use crate::files::Files;
 use crate::jobs::{DueCall, DueSpawn, Jobs};
-use crate::net::{Budget, Connection, Letter, Link, Listener, Mailbox, MailboxId, Names, Side};
+use crate::net::{
+    Budget, Connection, Letter, Link, Listener, Mailbox, MailboxId, Names, Side, Tap,
+};
 use crate::observer::{Broken, FaultPoints};
 use crate::order::Order;
 use crate::poll_cost::PollCost;
@@ -62,6 +64,8 @@ pub(crate) struct Room {
     pub(crate) reached: Instant,
     pub(crate) choices: Choices,
     pub(crate) trace: Trace,
+    /// Keeps the packets, where somebody wants them.
+    pub(crate) tap: Option<Box<Tap>>,
     pub(crate) coverage: Coverage,
     /// One for each life of a shard, where polls are counted.
     pub(crate) poll_counters: Vec<Rc<RefCell<PollCounter>>>,
@@ -184,6 +188,7 @@ impl Room {
             reached: Instant::START,
             choices,
             trace: Trace::new(seed, config.record),
+            tap: config.captures_packets.then(Box::default),
             coverage: Coverage::default(),
             poll_counters: Vec::new(),
             fault_points: FaultPoints::new(),

@@ -1,5 +1,6 @@
 //! `Seen`: what all worlds of one run did and reached, for who compares two runs. It outlives them, also where the run fails.
 
+use crate::capture::Capture;
 use crate::coverage::Coverage;
 use crate::first_divergence;
 use crate::poll_counts::PollCounts;
@@ -16,6 +17,8 @@ pub(crate) struct Seen {
     tasks: Vec<Option<String>>,
     coverage: Coverage,
     poll_counts: PollCounts,
+    /// The packets of each world, where they were captured.
+    captures: Vec<Capture>,
 }
 
 impl Seen {
@@ -26,6 +29,7 @@ impl Seen {
         self.hash = self.hash.rotate_left(1) ^ room.trace.hash();
         self.lines.extend(room.trace_lines(usize::MAX));
         self.tasks.extend(room.trace.tasks());
+        self.captures.extend(room.capture());
     }
 
     pub(crate) fn coverage(&self) -> &Coverage {
@@ -34,6 +38,10 @@ impl Seen {
 
     pub(crate) fn poll_counts(&self) -> &PollCounts {
         &self.poll_counts
+    }
+
+    pub(crate) fn take_captures(&mut self) -> Vec<Capture> {
+        core::mem::take(&mut self.captures)
     }
 
     pub(crate) fn hash(&self) -> u64 {

@@ -7,6 +7,7 @@
 //!                      nothing to come: the run is over, or it is a deadlock
 //! ```
 
+mod reached;
 mod verdict;
 
 use core::net::IpAddr;
@@ -25,7 +26,7 @@ use crate::bypass::{Bypasses, Here};
 use crate::calls::{Call, Calls, Error};
 use crate::choice::{Label, Span};
 use crate::config::WorldConfig;
-use crate::coverage::{Coverage, Fault};
+use crate::coverage::Fault;
 use crate::driver::Unparked;
 use crate::event::{Event, ShardId};
 use crate::failure::{Failure, FailureKind, Report};
@@ -34,7 +35,6 @@ use crate::jobs::{DueCall, DueSpawn};
 use crate::memory::Memory;
 use crate::net::{Line, Link};
 use crate::order::Order;
-use crate::poll_counts::PollCounts;
 use crate::power::LifeNumber;
 use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
@@ -355,22 +355,6 @@ impl World {
     #[must_use]
     pub fn instants(&self) -> Vec<Instant> {
         self.room.borrow().trace.instants()
-    }
-
-    /// How often the tasks of each spawn site were polled so far. Empty without [`WorldConfig::counts_polls`].
-    #[must_use]
-    pub fn poll_counts(&self) -> PollCounts {
-        let mut counts = PollCounts::default();
-        for counter in &self.room.borrow().poll_counters {
-            counter.borrow().add_to(&mut counts);
-        }
-        counts
-    }
-
-    /// What has been reached so far: faults that happened, and what the programs said of themselves.
-    #[must_use]
-    pub fn coverage(&self) -> Coverage {
-        self.room.borrow().coverage.clone()
     }
 
     /// Everything that is left: what the ledger of each host still lists, what its kernel still holds open, and what was given to

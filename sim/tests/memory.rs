@@ -113,6 +113,8 @@ fn a_run_that_is_recorded_shows_the_same_bytes() {
         let silent = bytes(seed.into(), config.clone());
         let record = WorldConfig { record: true, ..config.clone() };
         assert_eq!(bytes(seed.into(), record), silent, "its trace is kept");
+        let captured = WorldConfig { captures_packets: true, ..config.clone() };
+        assert_eq!(bytes(seed.into(), captured), silent, "its packets are kept");
         let mut source = Source::from(seed);
         let recording = source.record();
         assert_eq!(bytes(source, config), silent, "its choices are kept");

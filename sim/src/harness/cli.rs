@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::captures::write_captures;
 use super::sweeping::{Sweeping, Swept};
 use super::{Kind, Run, Scenario, Sweep};
 use crate::bypass::is_guarded;
@@ -146,6 +147,9 @@ struct ReplayArgs {
     /// Prints everything that happens.
     #[arg(long)]
     trace: bool,
+    /// Writes all packets into this file, for Wireshark; those of a second world into FILE.2, and so on.
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<String>,
 }
 
 #[derive(Args)]
@@ -217,8 +221,8 @@ fn read_file(path: &str) -> std::io::Result<String> {
 
 /// The command line for some scenarios, as the `main` of a binary: `list`, `run`, `sweep`, `replay`, `minimise`, `explain`, `cancel`, `explore`; `--help`
 /// tells what each takes. Its exit code is 1 where a run does not hold, or there is nothing to make smaller, and 2 where the
-/// command is not understood, there is no such scenario, `--strict` is asked of a binary without the guard, or the file of `--resume` cannot
-/// be used or written; 130 where a sweep was told to end.
+/// command is not understood, there is no such scenario, `--strict` is asked of a binary without the guard, or the file of `--resume` or `--pcap`
+/// cannot be used or written; 130 where a sweep was told to end.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -240,7 +244,7 @@ pub fn main(scenarios: &[Scenario]) -> ExitCode {
         Command::Sweep(args) => args.which.among(scenarios).and_then(|it| sweep(it, &args)),
         Command::Run(args) => args.run.which.among(scenarios).map(|it| run(&it, &args)),
         Command::Cancel(args) => args.which.among(scenarios).and_then(|it| cancel(&it, &args)),
-        Command::Replay(args) => args.run.which.among(scenarios).map(|it| replay(&it, &args)),
+        Command::Replay(args) => args.run.which.among(scenarios).and_then(|it| replay(&it, &args)),
         Command::Minimise(args) => args.run.which.among(scenarios).map(|it| minimise(&it, &args)),
         Command::Explain(args) => {
             args.minimise.run.which.among(scenarios).map(|it| explain(&it, &args))
@@ -401,10 +405,18 @@ fn cancel(scenario: &Scenario, args: &CancelArgs) -> Result<ExitCode, String> {
     })
 }
 
-fn replay(scenario: &Scenario, args: &ReplayArgs) -> ExitCode {
+fn replay(scenario: &Scenario, args: &ReplayArgs) -> Result<ExitCode, String> {
     let source = args.run.source();
     let seed = source.seed();
-    match scenario.run(source, args.trace) {
+    let result = match &args.pcap {
+        Some(path) => {
+            let (result, captures) = scenario.run_captured(source, args.trace);
+            write_captures(&captures, path)?;
+            result
+        }
+        None => scenario.run(source, args.trace),
+    };
+    Ok(match result {
         Ok(run) => {
             for line in &run.trace {
                 println!("{line}");
@@ -416,7 +428,7 @@ fn replay(scenario: &Scenario, args: &ReplayArgs) -> ExitCode {
             println!("{failure}");
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 fn minimise(scenario: &Scenario, args: &MinimiseArgs) -> ExitCode {

@@ -26,6 +26,7 @@
 //! ```
 
 mod cancelled;
+mod captures;
 mod check;
 mod cli;
 mod coverage;

@@ -10,7 +10,9 @@ use mainspring_executor::{Instant, panic_message};
 use super::ScenarioFailure;
 use crate::bypass::{alone, is_guarded};
 use crate::seen::Seen;
-use crate::{Coverage, Order, PollCounts, Recording, Source, Tape, Victims, World, WorldConfig};
+use crate::{
+    Capture, Coverage, Order, PollCounts, Recording, Source, Tape, Victims, World, WorldConfig,
+};
 
 /// What a failure is repeated by, unless a scenario says otherwise.
 const COMMAND: &str = "cargo run --release --bin scenarios --";
@@ -46,6 +48,7 @@ pub struct Scenario<F = fn(&Setup) -> Result<Run, String>> {
 #[derive(Clone, Debug)]
 pub struct Setup {
     record: bool,
+    captures_packets: bool,
     is_strict: bool,
     order: Option<Order>,
     counts_polls: bool,
@@ -62,9 +65,19 @@ impl Setup {
     #[must_use]
     pub fn of(source: impl Into<Source>) -> Self {
         let (order, poll_counts, seen) = (None, PollCounts::default(), Rc::default());
-        let (record, is_strict, counts_polls) = (false, false, false);
+        let (record, captures_packets, is_strict, counts_polls) = (false, false, false, false);
         let (source, victims) = (source.into(), Victims::default());
-        Self { record, is_strict, order, counts_polls, poll_counts, source, victims, seen }
+        Self {
+            record,
+            captures_packets,
+            is_strict,
+            order,
+            counts_polls,
+            poll_counts,
+            source,
+            victims,
+            seen,
+        }
     }
 
     /// Decides what the scenario leaves open and does not ask its worlds for.
@@ -85,7 +98,8 @@ impl Setup {
     pub fn world(&self, config: WorldConfig) -> World {
         let record = self.record || config.record;
         let is_strict = self.is_strict || config.is_strict;
-        let config = WorldConfig { record, is_strict, ..config };
+        let captures_packets = self.captures_packets || config.captures_packets;
+        let config = WorldConfig { record, captures_packets, is_strict, ..config };
         let config = match self.order {
             Some(Order::Urw) => WorldConfig { poll_counts: self.poll_counts.clone(), ..config },
             _ => config,
@@ -175,17 +189,19 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
     /// # Errors
     /// When it does not hold.
     pub fn run(&self, source: impl Into<Source>, record: bool) -> Result<Run, ScenarioFailure> {
-        self.observe(source.into(), record).result
+        self.observe(source.into(), record, false).result
     }
 
-    fn observe(&self, source: Source, record: bool) -> Observed {
+    fn observe(&self, source: Source, record: bool, captures_packets: bool) -> Observed {
         let (seed, poll_counts) = (source.seed(), self.expected_polls(&source));
-        isolated(seed, || self.observe_here(source, record, poll_counts))
+        isolated(seed, || {
+            let setup = self.setup(source, poll_counts);
+            self.observe_here(Setup { record, captures_packets, ..setup })
+        })
     }
 
-    fn observe_here(&self, source: Source, record: bool, poll_counts: PollCounts) -> Observed {
-        let (seed, tape) = (source.seed(), source.tape().cloned());
-        let setup = Setup { record, ..self.setup(source, poll_counts) };
+    fn observe_here(&self, setup: Setup) -> Observed {
+        let (seed, tape) = (setup.source.seed(), setup.source.tape().cloned());
         let (ran, seen) = self.play(setup);
         let result = ran
             .map(|run| Run { coverage: seen.coverage().clone(), ..run })
@@ -220,6 +236,17 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
         let order = Some(Order::Random);
         let (_, seen) = self.play(Setup { order, counts_polls: true, ..Setup::of(seed) });
         seen.poll_counts().clone()
+    }
+
+    /// Runs it once, and keeps the packets of its worlds, in the order in which those ended; the text of the trace as well, if asked
+    /// for. Packets change no run.
+    pub fn run_captured(
+        &self,
+        source: impl Into<Source>,
+        record: bool,
+    ) -> (Result<Run, ScenarioFailure>, Vec<Capture>) {
+        let Observed { result, mut seen } = self.observe(source.into(), record, true);
+        (result, seen.take_captures())
     }
 
     /// Runs it once, and keeps its choices.
@@ -257,7 +284,7 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
 
     /// The first of two runs.
     pub(super) fn run_first(&self, seed: u64) -> Observed {
-        self.observe(seed.into(), false)
+        self.observe(seed.into(), false, false)
     }
 
     /// Runs it once more, and compares.
@@ -286,7 +313,7 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
 
     /// Where two runs part, found by two more that are recorded.
     fn parting(&self, seed: u64) -> String {
-        let record = || self.observe(seed.into(), true).seen;
+        let record = || self.observe(seed.into(), true, false).seen;
         record().parting(&record()).unwrap_or_else(|| {
             "two runs that were recorded do the same, so what happened shows no difference\n"
                 .to_owned()

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use mainspring_executor::driver::{Instant, Ready, Received, Token};
 
 use super::broken;
+use crate::capture::Body;
 use crate::choice::Label;
 use crate::coverage::Fault;
 use crate::event::{Event, HostId, LetterId, ShardId};
@@ -77,8 +78,8 @@ pub(crate) struct Letter {
 #[derive(Clone, Debug)]
 enum Message {
     Datagram(Rc<[u8]>),
-    /// ICMP: nobody is at `from`.
-    Unreachable,
+    /// ICMP: a datagram came, and nobody is at `from`.
+    Unreachable(Rc<[u8]>),
     /// Was on its way from a machine to itself when that crashed.
     Lost,
 }
@@ -88,7 +89,16 @@ impl Message {
     fn length(&self) -> u64 {
         match self {
             Self::Datagram(bytes) => bytes.len() as u64,
-            Self::Unreachable | Self::Lost => 0,
+            Self::Unreachable(_) | Self::Lost => 0,
+        }
+    }
+
+    /// As a capture has it.
+    fn body(&self) -> Body {
+        match self {
+            Self::Datagram(bytes) => Body::Udp((&**bytes).into()),
+            Self::Unreachable(about) => Body::Unreachable((&**about).into()),
+            Self::Lost => unreachable!("what is sent is not lost yet"),
         }
     }
 }
@@ -329,11 +339,14 @@ impl Room {
             _ => self.copies(source),
         };
         let (Some(host), 1..) = (target, copies) else {
+            self.tap_letter(source, from, to, || message.body(), [None; 2]);
             self.note_host(source, Kind::DatagramLost, serial, u64::from(to.port()));
             return;
         };
-        for _ in 0..copies {
-            let Some(at) = self.letter_arrival(source, host, message.length()) else {
+        let mut arrivals = [None; 2];
+        for arrival in &mut arrivals[..copies] {
+            *arrival = self.letter_arrival(source, host, message.length());
+            let Some(at) = *arrival else {
                 self.note_host(source, Kind::DatagramLost, serial, u64::from(to.port()));
                 continue;
             };
@@ -344,6 +357,7 @@ impl Room {
             let id = LetterId::new(self.letters.insert(letter));
             self.events.push(at, Event::Letter(id));
         }
+        self.tap_letter(source, from, to, || message.body(), arrivals);
     }
 
     /// How often a message that leaves `source` arrives.
@@ -387,8 +401,10 @@ impl Room {
             Message::Datagram(bytes) if !self.is_off(letter.host) => {
                 self.datagram_arrived(&letter, bytes);
             }
-            Message::Unreachable if !self.is_off(letter.host) => self.unreachable_arrived(&letter),
-            Message::Datagram(_) | Message::Unreachable | Message::Lost => {
+            Message::Unreachable(_) if !self.is_off(letter.host) => {
+                self.unreachable_arrived(&letter);
+            }
+            Message::Datagram(_) | Message::Unreachable(_) | Message::Lost => {
                 let Letter { host, serial, to, .. } = letter;
                 self.note_host(host, Kind::DatagramLost, serial, u64::from(to.port()));
             }
@@ -431,7 +447,8 @@ impl Room {
         let Some(id) = self.choose_mailbox(host, from, to) else {
             self.note_host(host, Kind::DatagramUnwanted, serial, u64::from(to.port()));
             let source = self.host_at_or_own(from, host);
-            self.post(host, source, sender, to, from, Message::Unreachable);
+            let about = Rc::clone(bytes);
+            self.post(host, source, sender, to, from, Message::Unreachable(about));
             return;
         };
         let recv_buffer_bytes = self.config.recv_buffer_bytes;
@@ -484,7 +501,7 @@ impl Letter {
     fn charge(&self) -> usize {
         match &self.message {
             Message::Datagram(bytes) => bytes.len() + OVERHEAD_BYTES,
-            Message::Unreachable | Message::Lost => 0,
+            Message::Unreachable(_) | Message::Lost => 0,
         }
     }
 }

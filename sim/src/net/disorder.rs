@@ -41,9 +41,12 @@ impl Room {
         self.note_host(from, Kind::SegmentLate, id.index() as u64, u64::from(count));
         let late = arrival + self.delay(from, Some(to)) * count;
         if behind < SEGMENTS_FOR_FAST * SEGMENT_BYTES {
+            self.tap_late(id, side, None);
             return late;
         }
-        let again = self.now + self.round_trip(id, side) + self.delay(from, Some(to));
+        let again_at = self.now + self.round_trip(id, side);
+        let again = again_at + self.delay(from, Some(to));
+        self.tap_late(id, side, Some((again_at, again)));
         self.push(late.max(again), id, Event::Duplicate(id, side));
         late.min(again)
     }
@@ -55,6 +58,7 @@ impl Room {
         if self.choices.chance_permille(shard, Label::SegmentDuplication, permille) {
             self.coverage.add_fault(Fault::SegmentTwice);
             let other = self.now + self.delay(from, Some(to));
+            self.tap_twice(id, side, other.max(arrival));
             self.push(other.max(arrival), id, Event::Duplicate(id, side));
         }
     }

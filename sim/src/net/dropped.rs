@@ -82,7 +82,9 @@ impl Room {
             return id;
         }
         self.popped(id, sender, Kind::Redelivery, u64::from(retry_count));
-        if self.is_lost(id, sender) || self.is_unheard(id, receiver) {
+        let is_lost = self.is_lost(id, sender);
+        self.tap_redelivery(id, sender, is_lost);
+        if is_lost || self.is_unheard(id, receiver) {
             self.redelivery_unheard(id, sender);
             return id;
         }

@@ -63,6 +63,8 @@ impl Room {
         // A Unix socket's bytes are the sender's until they are read.
         if arrival.count > 0 && family == Family::Tcp {
             self.acknowledge_in_time(id, receiver, arrival.count);
+        } else {
+            self.tap_nod(id, receiver);
         }
         let ready = if arrival.has_fin { finished() } else { Ready::READABLE };
         self.raise_end(id, receiver, ready);

@@ -47,6 +47,7 @@ impl Room {
 
     fn become_ghost(&mut self, id: ConnectionId, side: Side) {
         self.stop_asking(id, side);
+        self.tap_silence(id, side);
         let connection = self.connection(id);
         let end = connection.end_mut(side);
         end.owner = Owner::Nobody;
@@ -87,7 +88,9 @@ impl Room {
 
     /// A kernel that knows nothing of a connection answers what it got, and forgets that: so it does each time.
     pub(super) fn disown(&mut self, id: ConnectionId, ghost: Side) {
-        let Some(arrival) = self.arrival(id, ghost, 0) else {
+        let arrival = self.arrival(id, ghost, 0);
+        self.tap_disowned(id, ghost, arrival);
+        let Some(arrival) = arrival else {
             self.answer_lost(id, ghost);
             return;
         };

@@ -139,7 +139,9 @@ impl Room {
     fn probe(&mut self, id: ConnectionId, side: Side, number: u32) {
         let host = self.connection(id).end(side).host.expect("who asks is on a host");
         self.note_host(host, Kind::ProbeSent, id.index() as u64, u64::from(number));
-        if let Some(at) = self.arrival(id, side, 0) {
+        let arrival = self.arrival(id, side, 0);
+        self.tap_probe(id, side, arrival);
+        if let Some(at) = arrival {
             self.push(at, id, Event::Probe(id, side));
         }
     }
@@ -147,7 +149,9 @@ impl Room {
     /// Nobody answers: the connection has timed out, and the peer is told.
     fn give_up(&mut self, id: ConnectionId, side: Side) {
         self.expire(id, side);
-        if let Some(arrival) = self.arrival(id, side, 0) {
+        let arrival = self.arrival(id, side, 0);
+        self.tap_reset(id, side, arrival);
+        if let Some(arrival) = arrival {
             let at = self.connection(id).outgoing(side).in_order(arrival);
             self.push(at, id, Event::Reset(id, side));
         }

@@ -270,7 +270,9 @@ impl Room {
         }
         self.popped(id, Side::Server, Kind::Syn, u64::from(address.port()));
         let Some(listener) = self.choose_listener(host, address) else {
-            match self.arrival(id, Side::Server, 0) {
+            let arrival = self.arrival(id, Side::Server, 0);
+            self.tap_refusal(id, arrival);
+            match arrival {
                 Some(at) => self.push(at, id, Event::Refusal(id)),
                 None => self.handshake_lost(id, Side::Server),
             }
@@ -282,7 +284,9 @@ impl Room {
             self.await_syn_timer(id);
             return id;
         }
-        let Some(arrival) = self.arrival(id, Side::Server, 0) else {
+        let arrival = self.arrival(id, Side::Server, 0);
+        self.tap_syn_ack(id, arrival);
+        let Some(arrival) = arrival else {
             self.handshake_lost(id, Side::Server);
             return id;
         };
@@ -326,6 +330,7 @@ impl Room {
         if end.owner == Owner::Nobody {
             self.send_reset(id, Side::Client);
         } else {
+            self.tap_nod(id, Side::Client);
             self.raise_end(id, Side::Client, Ready::WRITABLE);
         }
         id

@@ -123,6 +123,7 @@ impl Room {
         if manners.due_at.is_some() {
             manners.acknowledge();
             connection.incoming(side).acknowledge(at);
+            self.tap_heard(id, side);
             self.answered(id, side);
             self.arm_ack(id, side.other());
         }

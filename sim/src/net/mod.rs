@@ -5,7 +5,8 @@
 //! come to be, `pairs` which addresses they have, `keepalive` how one asks for the other, `manners` which small segments and
 //! acknowledgements wait, `unix` how those of one machine come to be; `ghosts` is what a crash leaves of them; `datagrams` is UDP.
 //! `wire` decides what gets lost and how long the rest is under way, `disorder` what comes late or twice; `flights` arrive,
-//! `budget` decides what a host has memory for, and `dropped` is what it had none for.
+//! `budget` decides what a host has memory for, and `dropped` is what it had none for. `tap` listens, where packets are to be
+//! captured, and `flow` is a connection as packets show it.
 //!
 //! Invariant: a connection lives exactly as long as an owner or an event refers to it.
 
@@ -14,6 +15,7 @@ mod datagrams;
 mod disorder;
 mod dropped;
 mod flights;
+mod flow;
 mod ghosts;
 mod keepalive;
 mod listener;
@@ -23,6 +25,7 @@ mod pairs;
 mod pipe;
 mod side;
 mod socket;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod unix;
@@ -39,8 +42,10 @@ use mainspring_executor::driver::{Address, Instant, Ready};
 use manners::Manners;
 pub(crate) use names::Names;
 use pairs::Pair;
-use pipe::{Pipe, SEGMENT_BYTES};
+use pipe::Pipe;
+pub(crate) use pipe::SEGMENT_BYTES;
 pub(crate) use side::Side;
+pub(crate) use tap::Tap;
 pub(crate) use wire::{Line, Link};
 
 use crate::choice::Label;
@@ -252,6 +257,7 @@ impl Room {
             if pieces == 1 && self.connection(id).outgoing(side).join_flight(now, left) {
                 let at = self.connection(id).outgoing(side).last_arrival;
                 self.carry_ack(id, side, at);
+                self.tap_flight(id, side, left, at);
                 return;
             }
             // Whole segments, all of one size but the last.
@@ -268,6 +274,7 @@ impl Room {
             self.push(at, id, Event::Flight(id, side));
             self.perhaps_twice(id, side, at);
             self.carry_ack(id, side, at);
+            self.tap_flight(id, side, count, at);
             left -= count;
             if left == 0 {
                 break;
@@ -335,7 +342,9 @@ impl Room {
     /// Sends an acknowledgement and the state of the window from `receiver`.
     fn acknowledge(&mut self, id: ConnectionId, receiver: Side) {
         self.connection(id).end_mut(receiver).manners.acknowledge();
-        let Some(at) = self.arrival(id, receiver, 0) else {
+        let arrival = self.arrival(id, receiver, 0);
+        self.tap_ack(id, receiver, arrival);
+        let Some(at) = arrival else {
             self.answer_lost(id, receiver);
             return;
         };
@@ -391,6 +400,7 @@ impl Room {
     /// Breaks the connection from `side`: what is unsent is dropped, what is under way still arrives before the reset.
     fn send_reset(&mut self, id: ConnectionId, side: Side) {
         let arrival = self.arrival(id, side, 0);
+        self.tap_reset(id, side, arrival);
         self.retire(id, side);
         let connection = self.connection(id);
         connection.end_mut(side).state = State::Over;
@@ -453,6 +463,7 @@ impl Room {
         );
         self.free_pair(id, Side::Client);
         self.discount(id);
+        self.untap(id);
         self.connections.remove(id.index());
     }
 

@@ -23,6 +23,8 @@ use std::collections::VecDeque;
 
 use mainspring_executor::driver::Instant;
 
+use super::flow::Heard;
+
 /// Bytes of one segment: an Ethernet frame without the headers of IP and TCP.
 pub(crate) const SEGMENT_BYTES: u64 = 1460;
 
@@ -214,6 +216,16 @@ impl Pipe {
         self.fin == Fin::Arrived
     }
 
+    /// How many bytes were sent, and did not get lost on their way.
+    pub(super) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether the FIN goes with the bytes that end there.
+    pub(super) fn is_fin_at(&self, end: u64) -> bool {
+        self.fin != Fin::None && end == self.written
+    }
+
     /// Whether the sender waits to hear of bytes that it sent, or of room.
     pub(crate) fn is_unacknowledged(&self) -> bool {
         self.write_refused || self.written > self.acked
@@ -360,6 +372,11 @@ impl Pipe {
         self.flights.front().map_or(0, |flight| flight.end - self.arrived)
     }
 
+    /// Where the first flight ends, or what arrived.
+    pub(super) fn first_flight_end(&self) -> u64 {
+        self.arrived + self.first_flight()
+    }
+
     /// A part of the first flight lands, and the rest goes on to be under way.
     pub(super) fn land_part(&mut self, count: u64) -> Arrival {
         assert!(count < self.first_flight(), "what lands as a whole is gone");
@@ -434,6 +451,12 @@ impl Pipe {
         self.last_ack = self.last_ack.max(at);
         let acked = if self.is_within_a_machine { self.read } else { self.arrived };
         self.acks.push_back(Ack { at: self.last_ack, acked, edge });
+    }
+
+    /// What the receiver would say now.
+    pub(super) fn heard(&self) -> Heard {
+        let edge = self.read + self.recv_capacity;
+        Heard { acked: self.arrived, has_fin: self.is_fin_arrived(), edge }
     }
 
     /// Whether nothing is on the wire.

@@ -174,6 +174,8 @@ impl Room {
             pipe.write(&buffer[..part]);
             left -= part;
         }
+        self.tap_write(id, side, buffers, count);
+        let pipe = self.connection(id).outgoing(side);
         let exhausted = pipe.free() == 0 || count == room;
         // Once refused, the edge is owed, though a later write may find space before it comes.
         pipe.write_refused |= exhausted;
@@ -296,10 +298,13 @@ impl Room {
         connection.syn_count += 1;
         if connection.end(Side::Server).host.is_none() {
             // Nobody is there to drop it: straight on to the next try.
+            self.tap_syn(id, None);
             self.await_syn_timer(id);
             return;
         }
-        match self.arrival(id, Side::Client, 0) {
+        let arrival = self.arrival(id, Side::Client, 0);
+        self.tap_syn(id, arrival);
+        match arrival {
             Some(at) => self.push(at, id, Event::Syn(id)),
             None => self.handshake_lost(id, Side::Client),
         }

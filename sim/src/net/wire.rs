@@ -169,6 +169,7 @@ impl Room {
     pub(super) fn segment_lost(&mut self, id: ConnectionId, side: Side, left: u64) {
         let resend = self.connection(id).outgoing(side).resend;
         self.note_lost(id, side, Kind::SegmentLost, resend.count);
+        self.tap_lost(id, side, left);
         let is_fast = !resend.is_slow && left > SEGMENTS_FOR_FAST * SEGMENT_BYTES;
         let wait = if is_fast { self.round_trip(id, side) } else { timeout(resend.count) };
         let now = self.now;
@@ -252,7 +253,11 @@ impl Room {
         }
         if count > self.config.retransmission_count {
             self.expire(id, sender);
-        } else if self.is_lost(id, sender) || self.is_unheard(id, receiver) {
+            return id;
+        }
+        let is_lost = self.is_lost(id, sender);
+        self.tap_again(id, sender, is_lost);
+        if is_lost || self.is_unheard(id, receiver) {
             self.arm_answer(id, sender);
         } else if is_for_ghost {
             self.disown(id, receiver);
@@ -302,6 +307,7 @@ impl Room {
         connection.outgoing(side).drop_unsent();
         connection.incoming(side).is_answer_owed = true;
         self.coverage.add_fault(Fault::ConnectionTimeout);
+        self.tap_silence(id, side);
         self.retire(id, side);
         self.raise_end(id, side, broken());
         self.arm_answer(id, side.other());

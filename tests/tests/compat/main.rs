@@ -24,6 +24,7 @@ mod resp;
 mod threads;
 mod timer;
 mod tls;
+mod wireshark;
 mod worlds;
 
 use mainspring_sim_guard as _;

@@ -108,15 +108,15 @@ pub(super) fn server_program(program: &Path, user: Option<&str>) -> Command {
     command
 }
 
-/// Says that a test is skipped, for this server of this package is not installed.
+/// Says that a test is skipped, for this program of this package is not installed.
 ///
 /// # Panics
 /// Where it is required.
-pub(super) fn skip(server: &str, package: &str) {
+pub(super) fn skip(program: &str, package: &str) {
     let is_required = std::env::var(SETTING).is_ok_and(|value| value == "required");
-    assert!(!is_required, "{SETTING} is `required`, but no {server} server is installed");
+    assert!(!is_required, "{SETTING} is `required`, but {program} is not installed");
     // Not by a macro, whose text a passing test swallows.
-    let line = format!("SKIPPED: no {server} server is installed (Debian: {package})\n");
+    let line = format!("SKIPPED: {program} is not installed (Debian: {package})\n");
     std::io::stderr().write_all(line.as_bytes()).expect("standard error takes it");
 }
 

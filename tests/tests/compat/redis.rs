@@ -135,7 +135,7 @@ const TABLE: &[(&str, &str)] = &[
     ("PUBLISH nobody x", ":0"),
 ];
 
-async fn conversation(address: SocketAddr) {
+pub(super) async fn conversation(address: SocketAddr) {
     let mut client = Resp::connect(address).await;
     for (command, expected) in TABLE {
         let reply = client.ask(command).await.expect("a reply");
