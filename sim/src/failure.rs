@@ -8,6 +8,10 @@ use mainspring_executor::driver::{Instant, TaskId};
 /// So many lines are told of what is alive.
 const LINES_MAX: usize = 1000;
 
+/// For programs that ask for the runtime of tokio, which is on no machine of a room.
+const TOKIO_HINT: &str = "tokio's runtime is not in here: take spawn, time, net, offload of mainspring_executor in place of its \
+                          tasks, timers, sockets, threads (docs/GUIDE.md: what works inside)\n";
+
 /// Why a run failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
@@ -77,6 +81,14 @@ impl fmt::Display for Failure {
 }
 
 impl core::error::Error for Failure {}
+
+/// A line about a panic that other people's code has for a reason which it cannot know.
+pub(crate) fn hint(panic: &str) -> &'static str {
+    match panic.contains("of a Tokio 1.x runtime") {
+        true => TOKIO_HINT,
+        false => "",
+    }
+}
 
 /// What is alive when nothing goes on: the tasks of each shard, and who waits for whom.
 #[derive(Debug, Default)]

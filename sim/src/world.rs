@@ -29,7 +29,7 @@ use crate::config::WorldConfig;
 use crate::coverage::Fault;
 use crate::driver::Unparked;
 use crate::event::{Event, ShardId};
-use crate::failure::{Failure, FailureKind, Report};
+use crate::failure::{Failure, FailureKind, Report, hint};
 use crate::host::{Foreground, Host};
 use crate::jobs::{DueCall, DueSpawn};
 use crate::memory::Memory;
@@ -473,7 +473,8 @@ impl World {
             };
             let error = task.result.err().map(|error| error.to_string()).unwrap_or_default();
             let host = self.host_of(task.shard);
-            let details = format!("{}: spawned at {}: {error}\n", host.name(), task.origin);
+            let hint = hint(&error);
+            let details = format!("{}: spawned at {}: {error}\n{hint}", host.name(), task.origin);
             return Err(self.failure(kind, details));
         }
     }

@@ -6,6 +6,8 @@
 //! | `futures-io` | `FuturesIo` | `futures::io::{AsyncRead, AsyncWrite, AsyncBufRead}` |
 //! | `tokio-io` | `TokioIo` | `tokio::io::{AsyncRead, AsyncWrite, AsyncBufRead}`, without tokio's runtime |
 //! | `hyper` | `HyperIo`, `HyperTimer`, `HyperExecutor` | `hyper::rt::{Read, Write, Timer, Sleep, Executor}` |
+//! | `hyper-server` | `HyperServer` | nothing: it is hyper's server on a listener, with a bound and an end |
+//! | `tower` | `HyperServer::serve_tower` | `tower::Service`, such as a `Router` of axum, in that server |
 //! | `on-thread` | `OnThread` | `Send`, though tasks never change threads |
 //!
 //! # What holds of all stream adapters
@@ -34,6 +36,8 @@ mod futures_io;
 mod hyper_executor;
 #[cfg(feature = "hyper")]
 mod hyper_io;
+#[cfg(feature = "hyper-server")]
+mod hyper_server;
 #[cfg(feature = "hyper")]
 mod hyper_timer;
 #[cfg(feature = "on-thread")]
@@ -49,9 +53,11 @@ pub use futures_io::FuturesIo;
 pub use hyper_executor::HyperExecutor;
 #[cfg(feature = "hyper")]
 pub use hyper_io::HyperIo;
+#[cfg(feature = "hyper-server")]
+pub use hyper_server::{HyperServer, HyperSummary};
 #[cfg(feature = "hyper")]
 pub use hyper_timer::{HyperSleep, HyperTimer};
 #[cfg(feature = "on-thread")]
-pub use on_thread::OnThread;
+pub use on_thread::{OnThread, on_thread};
 #[cfg(feature = "tokio-io")]
 pub use tokio_io::TokioIo;

@@ -38,6 +38,30 @@ pub struct OnThread<T> {
     value: Fragile<T>,
 }
 
+/// `future` as one that is `Send`: `OnThread::new(Box::pin(future))`, for handlers of frameworks that insist on it.
+///
+/// ```
+/// use core::time::Duration;
+/// use mainspring_executor::compat::on_thread;
+/// use mainspring_executor::time::sleep;
+///
+/// fn wants_send<T: Send>(value: T) -> T {
+///     value
+/// }
+///
+/// // In an axum handler or middleware: what waits by the driver is not `Send`, and need not be.
+/// let _handler = wants_send(async {
+///     on_thread(async { sleep(Duration::from_secs(1)).await }).await;
+/// });
+/// ```
+///
+/// What it borrows must be `Send` where the future around it has to be.
+///
+/// Cancel-safe where `future` is.
+pub fn on_thread<F: Future>(future: F) -> OnThread<Pin<Box<F>>> {
+    OnThread::new(Box::pin(future))
+}
+
 impl<T> OnThread<T> {
     /// Binds `value` to the current thread.
     pub fn new(value: T) -> Self {

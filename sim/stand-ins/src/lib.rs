@@ -32,6 +32,8 @@
 //! assert!(world.leaks().is_empty());
 //! ```
 //!
+//! For who asks the program there is [`fetch`], a client for HTTP that is none of a library.
+//!
 //! # How it is put together
 //! A [`StandIn`] accepts connections and gives each to its [`Protocol`], as a [`Call`]. The call knows the misbehaviour that all
 //! protocols share ([`Behaviour`]), and does it where the protocol answers; what needs a protocol's own words is in its
@@ -44,6 +46,7 @@ mod behaviour;
 mod bell;
 mod call;
 mod feed;
+mod fetch;
 mod http;
 mod mailbox;
 pub mod postgres;
@@ -55,6 +58,7 @@ mod stand_in;
 pub use behaviour::{Behaviour, Beyond};
 pub use call::Call;
 pub use feed::{Feed, FeedBehaviour, FeedQuestion};
+pub use fetch::fetch;
 pub use http::{Http, HttpBehaviour};
 pub use postgres::{Postgres, PostgresBehaviour, PostgresQuestion};
 pub use redis::{Redis, RedisBehaviour};

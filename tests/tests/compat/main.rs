@@ -21,6 +21,7 @@ mod redis;
 mod redis_server;
 #[path = "../../../sim/stand-ins/tests/it/resp.rs"]
 mod resp;
+mod server;
 mod threads;
 mod timer;
 mod tls;
