@@ -82,9 +82,9 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// A line about a panic that other people's code has for a reason which it cannot know.
-pub(crate) fn hint(panic: &str) -> &'static str {
-    match panic.contains("of a Tokio 1.x runtime") {
+/// A line for a failure in which a panic of other people's code does not say what to do about it.
+pub(crate) fn hint(details: &str) -> &'static str {
+    match details.contains("of a Tokio 1.x runtime") {
         true => TOKIO_HINT,
         false => "",
     }

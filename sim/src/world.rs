@@ -29,7 +29,7 @@ use crate::config::WorldConfig;
 use crate::coverage::Fault;
 use crate::driver::Unparked;
 use crate::event::{Event, ShardId};
-use crate::failure::{Failure, FailureKind, Report, hint};
+use crate::failure::{Failure, FailureKind, Report};
 use crate::host::{Foreground, Host};
 use crate::jobs::{DueCall, DueSpawn};
 use crate::memory::Memory;
@@ -38,6 +38,7 @@ use crate::order::Order;
 use crate::power::LifeNumber;
 use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
+use crate::quiet::forget;
 use crate::recording::Recording;
 use crate::room::{Room, Step};
 use crate::seat::{Seat, Seats, Wrap};
@@ -85,6 +86,7 @@ impl World {
 
     /// A room in which `order` goes before that of `config`, and before what a swarm draws.
     pub(crate) fn of(source: &Source, config: WorldConfig, order: Option<Order>) -> Self {
+        forget();
         let room = Rc::new(RefCell::new(Room::new(source, config, order)));
         Self {
             recording: source.recording().cloned(),
@@ -473,8 +475,7 @@ impl World {
             };
             let error = task.result.err().map(|error| error.to_string()).unwrap_or_default();
             let host = self.host_of(task.shard);
-            let hint = hint(&error);
-            let details = format!("{}: spawned at {}: {error}\n{hint}", host.name(), task.origin);
+            let details = format!("{}: spawned at {}: {error}\n", host.name(), task.origin);
             return Err(self.failure(kind, details));
         }
     }

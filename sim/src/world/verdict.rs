@@ -1,7 +1,8 @@
 //! What a world says of a run: its report, and why it failed.
 
-use crate::failure::{Alive, Failure, FailureKind, Report};
+use crate::failure::{Alive, Failure, FailureKind, Report, hint};
 use crate::host::Host;
+use crate::quiet::{Heard, heard};
 use crate::world::World;
 
 /// So many events before a failure are told with it, where they are recorded.
@@ -120,6 +121,12 @@ impl World {
 
     pub(super) fn failure(&self, kind: FailureKind, mut details: String) -> Failure {
         let room = self.room.borrow();
+        for Heard { site, message } in heard() {
+            if !details.contains(&message) {
+                details.push_str(&format!("a panic before that, at {site}: {message}\n"));
+            }
+        }
+        details.push_str(hint(&details));
         let last = room.trace_lines(LAST_EVENTS);
         if !last.is_empty() {
             details.push_str("what happened last:\n");
