@@ -220,6 +220,8 @@ impl Here {
 
     /// A world.
     pub(crate) fn within(room: &Rc<RefCell<Room>>) -> Rc<Self> {
+        // What panicked so far did so in another run.
+        quiet::forget();
         let stream = room.borrow().choices.generator("", "system entropy of nobody");
         Self::new(Some(Rc::clone(room)), stream)
     }

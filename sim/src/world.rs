@@ -38,7 +38,6 @@ use crate::order::Order;
 use crate::power::LifeNumber;
 use crate::process::{Ending, Starting};
 use crate::program::{Program, SimProcess};
-use crate::quiet::forget;
 use crate::recording::Recording;
 use crate::room::{Room, Step};
 use crate::seat::{Seat, Seats, Wrap};
@@ -86,7 +85,6 @@ impl World {
 
     /// A room in which `order` goes before that of `config`, and before what a swarm draws.
     pub(crate) fn of(source: &Source, config: WorldConfig, order: Option<Order>) -> Self {
-        forget();
         let room = Rc::new(RefCell::new(Room::new(source, config, order)));
         Self {
             recording: source.recording().cloned(),
@@ -465,8 +463,7 @@ impl World {
     /// Looks at the foreground tasks that have ended.
     fn harvest(&self) -> Result<(), Failure> {
         loop {
-            let ended = self.foreground.borrow_mut().take_ended();
-            let Some(task) = ended else { return Ok(()) };
+            let Some(task) = self.foreground.borrow_mut().take_ended() else { return Ok(()) };
             let kind = match task.result {
                 Ok(()) => continue,
                 Err(JoinError::Cancelled) if self.is_dead(task.shard, task.life) => continue,
