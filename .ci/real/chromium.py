@@ -5,6 +5,7 @@ of the playground has no script to bring along.
 """
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -24,7 +25,7 @@ SECONDS_MAX = 60
 CONNECTIONS_MAX = 6 + 2
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
          "--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--disable-extensions", "--remote-debugging-pipe"]
+         "--disable-extensions", "--disable-quic", "--remote-debugging-pipe"]
 
 
 def version():
@@ -36,6 +37,8 @@ class Browser:
 
     def __init__(self, requests, events):
         self.requests, self.events, self.rest = requests, events, b""
+        # What was heard beside what was waited for.
+        self.heard = []
         self.ids = itertools.count(1)
         self.deadline = time.monotonic() + SECONDS_MAX
 
@@ -56,6 +59,8 @@ class Browser:
             if end:
                 self.rest = rest
                 message = json.loads(message)
+                if "method" in message:
+                    self.heard.append(message)
                 if wanted(message):
                     return message
                 continue
@@ -67,11 +72,13 @@ class Browser:
                 raise Failure("the browser has ended")
             self.rest += read
 
-    def open(self, url):
-        """A page that has been loaded; gives its session."""
+    def open(self, url, before=()):
+        """A page that has been loaded, with these methods called before it is; gives its session."""
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.ask("Page.enable", session)
+        for method, parameters in before:
+            self.ask(method, session, **parameters)
         self.ask("Page.navigate", session, url=url)
         self.await_message(lambda message: message.get("method") == "Page.loadEventFired")
         return session
@@ -84,9 +91,18 @@ class Browser:
         return found["result"]["value"]
 
 
+def moved(descriptor):
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def browser(folder):
     (theirs_in, requests), (events, theirs_out) = os.pipe(), os.pipe()
+    # Away from 3 and 4, of which it would take one for the other.
+    theirs_in, theirs_out = moved(theirs_in), moved(theirs_out)
     # It reads descriptor 3 and writes 4, whichever ours are.
     shell = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out} {theirs_in}<&- {theirs_out}>&-'
     command = ["bash", "-c", shell, "bash", "chromium", *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"]

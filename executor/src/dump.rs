@@ -16,6 +16,7 @@ use core::time::Duration;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::driver::Token;
 use crate::instant::Instant;
 use crate::task::TaskId;
 use crate::waits::ResourceId;
@@ -92,6 +93,8 @@ pub enum Awaited {
         kind: &'static str,
         /// What is to become possible: "something to read".
         interest: &'static str,
+        /// By which the driver knows it.
+        token: Token,
         /// Where it was opened.
         origin: &'static Location<'static>,
     },
@@ -279,7 +282,7 @@ impl TaskDump {
     pub(crate) fn explain(&self, wait: &Wait) -> String {
         let age = Brief(self.at - wait.since);
         match &wait.on {
-            Awaited::Source { kind, interest, origin } => {
+            Awaited::Source { kind, interest, origin, .. } => {
                 format!("{age} for {interest}: {kind} opened at {origin}")
             }
             Awaited::Timer { deadline, origin } if *deadline > self.at => {

@@ -275,6 +275,7 @@ mod tests {
     use core::str::FromStr;
 
     use super::*;
+    use crate::driver::Token;
     use crate::dump::DumpedTask;
     use crate::instant::Instant;
 
@@ -329,7 +330,10 @@ mod tests {
             }
             "r" => Awaited::Resource { id: ResourceId(number(rest)), what: "a lock", origin },
             "w" => Awaited::Resource { id: ResourceId(number(rest)), what: "all of it", origin },
-            "s" => Awaited::Source { kind: "stream", interest: "something to read", origin },
+            "s" => {
+                let (kind, interest) = ("stream", "something to read");
+                Awaited::Source { kind, interest, token: Token::from_bits(0), origin }
+            }
             "m" => Awaited::Timer { deadline: Instant::FAR_FUTURE, origin },
             "!" | "?" => return None,
             other => panic!("{other} is nothing to wait for"),

@@ -102,6 +102,7 @@ impl Room {
         };
         let token = self.shard_mut(shard).table.insert(Place::new(Resource::Socket(socket)));
         let handle = Handle { shard, token };
+        self.tie_opening(handle);
         self.set_holder(socket, Some(handle));
         if !ended.is_empty() {
             self.raise(handle, ended);

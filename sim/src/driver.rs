@@ -49,7 +49,8 @@ impl SimDriver {
     /// # Errors
     /// `NetworkDown`, for ever, after a crash of the machine: so that destructors of what ran on it ask in vain.
     fn kernel(&self) -> io::Result<RefMut<'_, Room>> {
-        let room = self.room.borrow_mut();
+        let mut room = self.room.borrow_mut();
+        room.begin_call();
         match self.life >= room.shard(self.shard).cut {
             true => Ok(room),
             false => Err(ErrorKind::NetworkDown.into()),

@@ -116,20 +116,23 @@ struct Entry {
 }
 
 impl Events {
-    pub(crate) fn push(&mut self, at: Instant, event: Event) {
+    /// Gives the number of the event, by which no other one goes.
+    pub(crate) fn push(&mut self, at: Instant, event: Event) -> u64 {
         self.of_the_machines += usize::from(event.is_of_the_machines());
-        self.heap.push(Entry { at, sequence: self.sequence, event });
+        let sequence = self.sequence;
+        self.heap.push(Entry { at, sequence, event });
         self.sequence += 1;
+        sequence
     }
 
-    /// Takes the first event, if it is due at `now`.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Event> {
+    /// Takes the first event, if it is due at `now`, and its number.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(u64, Event)> {
         if self.next_instant()? > now {
             return None;
         }
-        let event = self.heap.pop()?.event;
+        let Entry { sequence, event, .. } = self.heap.pop()?;
         self.of_the_machines -= usize::from(event.is_of_the_machines());
-        Some(event)
+        Some((sequence, event))
     }
 
     pub(crate) fn next_instant(&self) -> Option<Instant> {
@@ -174,7 +177,7 @@ mod tests {
             events.push(Instant::from_nanos(u64::from(hook % 2)), Event::Hook(hook));
         }
         let mut order = Vec::new();
-        while let Some(Event::Hook(hook)) = events.pop_due(Instant::FAR_FUTURE) {
+        while let Some((_, Event::Hook(hook))) = events.pop_due(Instant::FAR_FUTURE) {
             order.push(hook);
         }
         let evens_then_odds = (0..100).step_by(2).chain((1..100).step_by(2));

@@ -385,6 +385,7 @@ struct ForegroundTask {
 pub(crate) struct ForegroundEnd {
     pub(crate) shard: ShardId,
     pub(crate) life: LifeNumber,
+    pub(crate) id: TaskId,
     pub(crate) origin: &'static Location<'static>,
     pub(crate) result: Result<(), JoinError>,
 }
@@ -408,11 +409,12 @@ impl Foreground {
     pub(crate) fn take_ended(&mut self) -> Option<ForegroundEnd> {
         let task = self.tasks.remove(self.ended.pop_front()?);
         let mut handle = task.handle.expect("a task ends after it was spawned");
+        let id = handle.id();
         let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
         match core::pin::Pin::new(&mut handle).poll(&mut cx) {
             core::task::Poll::Ready(result) => {
                 let ForegroundTask { shard, life, origin, .. } = task;
-                Some(ForegroundEnd { shard, life, origin, result })
+                Some(ForegroundEnd { shard, life, id, origin, result })
             }
             core::task::Poll::Pending => unreachable!("its future is gone, so it has ended"),
         }

@@ -215,7 +215,7 @@ impl Room {
         });
         let since = self.now.max(asked);
         let end = since + self.choices.duration(shard, Label::Job, span);
-        self.events.push(end, Event::Job(shard, token));
+        self.schedule(end, Event::Job(shard, token));
         let (waited, life) = (since - asked, self.shard(shard).life);
         let jobs = self.jobs(shard);
         jobs.lanes[lane as usize].running_count += 1;

@@ -87,6 +87,8 @@ mod source;
 mod spend;
 mod swarm;
 mod tape;
+mod ties;
+pub mod timeline;
 mod tokens;
 mod trace;
 mod tree;

@@ -99,10 +99,11 @@ impl Room {
         is_on
     }
 
-    /// What there is to say about the first promise that was broken, if one was.
-    pub(crate) fn take_broken(&mut self) -> Option<String> {
+    /// Who broke a promise first, if one was broken, and what there is to say about that.
+    pub(crate) fn take_broken(&mut self) -> Option<(ShardId, Option<TaskId>, String)> {
         let Broken { site, shard, task, at } = self.broken.take()?;
-        let task = task.map_or("outside of its tasks".to_owned(), |task| task.to_string());
-        Some(format!("{}: {site}, in {task}, at {at} s\n", self.shard(shard).name))
+        let place = task.map_or("outside of its tasks".to_owned(), |task| task.to_string());
+        let details = format!("{}: {site}, in {place}, at {at} s\n", self.shard(shard).name);
+        Some((shard, task, details))
     }
 }

@@ -43,10 +43,17 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
+    /// So many are ready. Gives how many of them it has met before.
+    pub(crate) fn meet(&mut self, ready: usize) -> usize {
+        let known = self.queue.len();
+        assert!(known <= ready, "tasks leave the queue by being picked");
+        self.queue.resize(ready, self.picks);
+        known
+    }
+
     /// The task at `position` of so many that are ready is picked. Says how many were since it came.
     pub(crate) fn pick(&mut self, ready: usize, position: usize) -> u64 {
-        assert!(self.queue.len() <= ready, "tasks leave the queue by being picked");
-        self.queue.resize(ready, self.picks);
+        self.meet(ready);
         let came = self.queue.remove(position).expect("it was picked from the queue");
         let polls = self.picks - came;
         self.picks += 1;

@@ -393,6 +393,13 @@ impl Room {
         self.note(self.first_shard(host), kind, subject, number);
     }
 
+    /// Remarks that something happened to the link from one machine to another.
+    pub(crate) fn remark_link(&mut self, from: HostId, kind: Kind, to: HostId) {
+        let shard = self.first_shard(from);
+        let poll = self.shard(shard).spent.poll();
+        self.trace.remark(self.now, Some(shard), kind, poll, to.index() as u64 + 1);
+    }
+
     /// The text of the last `count` lines of the trace.
     pub(crate) fn trace_lines(&self, count: usize) -> Vec<String> {
         let names: Vec<_> = self.shards.iter().map(|shard| Rc::clone(&shard.name)).collect();
@@ -425,7 +432,11 @@ impl Room {
 impl Room {
     /// Lets the first event that is due happen; a hook it only names, for that is run by the world.
     pub(crate) fn step(&mut self) -> Step {
-        match self.events.pop_due(self.now) {
+        let due = self.events.pop_due(self.now).map(|(sequence, event)| {
+            self.begin_event(sequence);
+            event
+        });
+        match due {
             // Packets of an instant come before those who miss them.
             None if self.look() => {}
             None => return Step::Idle,

@@ -86,6 +86,8 @@ impl SimSchedule {
 
 impl Schedule for SimSchedule {
     fn choose(&mut self, ready: &ReadyTasks<'_>) -> Option<usize> {
+        let known = self.arrivals.meet(ready.len());
+        self.room.borrow_mut().tie_ready(self.shard, ready, known);
         let begun = match self.begun.take() {
             Some(begun) => begun,
             None => {
@@ -147,11 +149,11 @@ impl SimSchedule {
         assert_eq!(ready.id(position), task, "tasks leave the queue by being picked");
         let polls = self.arrivals.pick(ready.len(), position);
         let room = &mut *self.room.borrow_mut();
-        let state = room.shard_mut(self.shard);
-        state.ready_waits.note(Pick { task, origin, polls, time });
+        room.shard_mut(self.shard).ready_waits.note(Pick { task, origin, polls, time });
+        room.tie_run(self.shard, task);
         if !cost.is_zero() {
             // It has not begun for its shard, so its number is that of the polls before it.
-            let poll = state.spent.polls();
+            let poll = room.shard(self.shard).spent.polls();
             room.took(self.shard, Some(Pulse { poll, task, origin }), cost);
         }
     }

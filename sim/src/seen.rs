@@ -5,6 +5,7 @@ use crate::coverage::Coverage;
 use crate::first_divergence;
 use crate::poll_counts::PollCounts;
 use crate::room::Room;
+use crate::timeline::Timeline;
 
 /// See the file.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Seen {
     poll_counts: PollCounts,
     /// The packets of each world, where they were captured.
     captures: Vec<Capture>,
+    /// Of each world, where they are to be looked at.
+    timelines: Vec<Timeline>,
 }
 
 impl Seen {
@@ -30,6 +33,15 @@ impl Seen {
         self.lines.extend(room.trace_lines(usize::MAX));
         self.tasks.extend(room.trace.tasks());
         self.captures.extend(room.capture());
+    }
+
+    /// A world ends that looks like that.
+    pub(crate) fn look(&mut self, timeline: Option<Timeline>) {
+        self.timelines.extend(timeline);
+    }
+
+    pub(crate) fn into_timelines(self) -> Vec<Timeline> {
+        self.timelines
     }
 
     pub(crate) fn coverage(&self) -> &Coverage {

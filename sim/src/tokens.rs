@@ -123,11 +123,14 @@ impl Room {
 
     pub(crate) fn open_token(&mut self, shard: ShardId, resource: Resource) -> io::Result<Token> {
         self.check_token_limit(shard, 1)?;
-        Ok(self.shard_mut(shard).table.insert(Place::new(resource)))
+        let token = self.shard_mut(shard).table.insert(Place::new(resource));
+        self.tie_opening(Handle { shard, token });
+        Ok(token)
     }
 
     /// Owes the program an edge. Edges of one token that were not yet told are told as one.
     pub(crate) fn raise(&mut self, handle: Handle, ready: Ready) {
+        self.tie_raise(handle);
         let state = self.shard_mut(handle.shard);
         let place = state.table.get_mut(handle.token);
         let is_first = place.pending.is_empty();
@@ -197,7 +200,7 @@ impl Room {
         }
         let span = Span::from(&(Duration::ZERO..=SPURIOUS_DELAY));
         let delay = self.choices.duration(shard, Label::Spurious, span);
-        self.events.push(self.now + delay, Event::Spurious(shard, token, ready));
+        self.schedule(self.now + delay, Event::Spurious(shard, token, ready));
     }
 
     pub(crate) fn spurious(&mut self, shard: ShardId, token: Token, ready: Ready) {

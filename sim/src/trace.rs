@@ -11,6 +11,7 @@ use mainspring_sim_allocator::Entered;
 
 use crate::coverage::Fault;
 use crate::event::ShardId;
+use crate::ties::Ties;
 
 /// What kind of thing happened. The number goes into the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,8 @@ pub(crate) enum Kind {
     Duplicate,
     SegmentDropped,
     Redelivery,
+    Cut,
+    Heal,
 }
 
 impl Kind {
@@ -122,6 +125,7 @@ impl Kind {
             Self::Stall => Fault::Stall,
             Self::Signal => Fault::Signal,
             Self::Death => Fault::Death,
+            Self::Cut => Fault::Cut,
             Self::Turn
             | Self::Poll
             | Self::Listen
@@ -181,12 +185,13 @@ impl Kind {
             | Self::Probe
             | Self::DelayedAck
             | Self::Duplicate
-            | Self::Redelivery => return None,
+            | Self::Redelivery
+            | Self::Heal => return None,
         })
     }
 
     /// What it is called, and what its two numbers are.
-    const fn shape(self) -> (&'static str, Shape) {
+    pub(crate) const fn shape(self) -> (&'static str, Shape) {
         match self {
             Self::Turn => ("turn", Shape::Nothing),
             Self::Poll => ("poll", Shape::Task),
@@ -262,6 +267,8 @@ impl Kind {
             Self::Duplicate => ("segment arrives again", Shape::Connection("")),
             Self::SegmentDropped => ("segments dropped", Shape::Connection("bytes")),
             Self::Redelivery => ("dropped segments sent again", Shape::Connection("retry")),
+            Self::Cut => ("is cut off from host", Shape::Number),
+            Self::Heal => ("is no longer cut off from host", Shape::Number),
             Self::Unheard => ("packet finds the machine off", Shape::Connection("count")),
             Self::LibcTime => ("asks libc for the time", Shape::Nothing),
             Self::LibcDate => ("asks libc for the date", Shape::Nothing),
@@ -274,7 +281,7 @@ impl Kind {
 
 /// How the two numbers of an entry read.
 #[derive(Clone, Copy)]
-enum Shape {
+pub(crate) enum Shape {
     Nothing,
     Number,
     Task,
@@ -297,14 +304,16 @@ pub(crate) const FAILED: u64 = u64::MAX - 1;
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    at: Instant,
-    shard: Option<ShardId>,
-    kind: Kind,
-    subject: u64,
-    number: u64,
+pub(crate) struct Entry {
+    pub(crate) at: Instant,
+    pub(crate) shard: Option<ShardId>,
+    pub(crate) kind: Kind,
+    pub(crate) subject: u64,
+    pub(crate) number: u64,
     /// The poll that did it; `None` for what the room does by itself.
-    poll: Option<Pulse>,
+    pub(crate) poll: Option<Pulse>,
+    /// See [`Ties`].
+    pub(crate) act: u64,
 }
 
 /// What happened so far.
@@ -319,6 +328,7 @@ pub(crate) struct Trace {
 struct Record {
     entries: Vec<Entry>,
     instants: Vec<Instant>,
+    ties: Ties,
 }
 
 impl Trace {
@@ -347,8 +357,27 @@ impl Trace {
             if record.instants.last() != Some(&at) {
                 record.instants.push(at);
             }
-            record.entries.push(Entry { at, shard, kind, subject, number, poll: poll() });
+            if matches!(kind, Kind::Turn | Kind::Poll) {
+                // No call of a program.
+                record.ties.act += 1;
+            }
+            let act = record.ties.act;
+            record.entries.push(Entry { at, shard, kind, subject, number, poll: poll(), act });
         }
+    }
+
+    /// Notes what ties things that happen, given how many did: where that is recorded.
+    #[inline]
+    pub(crate) fn tie(&mut self, note: impl FnOnce(&mut Ties, usize)) {
+        if let Some(record) = &mut self.record {
+            let _bookkeeping = Entered::nobody();
+            note(&mut record.ties, record.entries.len());
+        }
+    }
+
+    /// Everything that happened, and what ties it; `None` where not asked for.
+    pub(crate) fn recorded(&self) -> Option<(&[Entry], &Ties)> {
+        self.record.as_ref().map(|record| (&record.entries[..], &record.ties))
     }
 
     /// Keeps what is not part of the run itself, but may explain what is: in the text alone, where that is asked for.
@@ -362,7 +391,8 @@ impl Trace {
     ) {
         if let Some(record) = &mut self.record {
             let _bookkeeping = Entered::nobody();
-            record.entries.push(Entry { at, shard, kind, subject: number, number: 0, poll });
+            let act = record.ties.act;
+            record.entries.push(Entry { at, shard, kind, subject: number, number: 0, poll, act });
         }
     }
 

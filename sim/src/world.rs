@@ -19,7 +19,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mainspring_executor::driver::{Driver, Instant};
-use mainspring_executor::{JoinError, Turn};
+use mainspring_executor::{JoinError, Shard, Turn};
+use mainspring_sim_allocator::Entered;
 
 use crate::busy::{Busy, Instants};
 use crate::bypass::{Bypasses, Here};
@@ -44,6 +45,7 @@ use crate::seat::{Seat, Seats, Wrap};
 use crate::seen::Seen;
 use crate::source::Source;
 use crate::spend::during_turn;
+use crate::trace::Kind;
 use crate::victim::Victims;
 
 /// A step of a scenario.
@@ -65,6 +67,8 @@ pub struct World {
     here: Rc<Here>,
     /// Who wants to know in the end what happened.
     seen: Option<Rc<RefCell<Seen>>>,
+    /// Also what it looked like.
+    is_viewed: bool,
     instants: RefCell<Instants>,
     pub(crate) memory: RefCell<Memory>,
 }
@@ -90,6 +94,7 @@ impl World {
             recording: source.recording().cloned(),
             here: Here::within(&room),
             seen: None,
+            is_viewed: false,
             room,
             hosts: RefCell::default(),
             foreground: Rc::default(),
@@ -109,8 +114,9 @@ impl World {
     }
 
     /// Tells in its end what happened.
-    pub(crate) fn seen_by(mut self, seen: &Rc<RefCell<Seen>>) -> Self {
+    pub(crate) fn seen_by(mut self, seen: &Rc<RefCell<Seen>>, is_viewed: bool) -> Self {
         self.seen = Some(Rc::clone(seen));
+        self.is_viewed = is_viewed;
         self
     }
 
@@ -223,12 +229,15 @@ impl World {
     /// is under way arrives. The program is told nothing: its kernel sends again, and gives up after a quarter of an hour.
     pub fn cut(&self, from: &Host, to: &Host) {
         self.link(from, to, |link| link.is_cut = true);
-        self.room.borrow_mut().coverage.add_fault(Fault::Cut);
+        let room = &mut *self.room.borrow_mut();
+        room.coverage.add_fault(Fault::Cut);
+        room.remark_link(from.id, Kind::Cut, to.id);
     }
 
     /// Ends a [`World::cut`].
     pub fn heal(&self, from: &Host, to: &Host) {
         self.link(from, to, |link| link.is_cut = false);
+        self.room.borrow_mut().remark_link(from.id, Kind::Heal, to.id);
     }
 
     fn link(&self, from: &Host, to: &Host, change: impl FnOnce(&mut Link)) {
@@ -273,7 +282,7 @@ impl World {
         let number = u32::try_from(hooks.len()).expect("fewer than 2^32 hooks");
         hooks.push(Some(Box::new(hook)));
         let room = &mut *self.room.borrow_mut();
-        room.events.push(instant.max(room.now), Event::Hook(number));
+        room.schedule(instant.max(room.now), Event::Hook(number));
     }
 
     /// Runs all hosts until the foreground tasks have ended, and then on until no packet is under way, no job runs and
@@ -432,10 +441,12 @@ impl World {
         self.count_event()?;
         let seat = Rc::clone(&self.hosts.borrow()[id.index()].seat);
         let shard = seat.shard();
+        let queued_count = self.room.borrow().queued_count();
         let charged = seat.charged();
         let turn = || during_turn(&self.room, id, || shard.turn(Turn::Poll));
         let turned = self.here.run(id, turn);
         drop(charged);
+        self.note_rest(id, &shard, queued_count);
         self.room.borrow_mut().crash_if_asked(id);
         if turned.is_ok() {
             self.room.borrow_mut().turn_ended(id, shard.next_wake());
@@ -451,6 +462,16 @@ impl World {
             return Err(self.failure(FailureKind::Shard, format!("{error}\n")));
         }
         Ok(())
+    }
+
+    /// Where it is recorded, what the tasks wait for that a shard has polled in a turn.
+    fn note_rest(&self, id: ShardId, shard: &Shard, queued_count: usize) {
+        let polled = self.room.borrow().polled_since(queued_count);
+        if !polled.is_empty() {
+            let _bookkeeping = Entered::nobody();
+            let tasks = shard.dump_tasks(&polled);
+            self.room.borrow_mut().tie_rest(id, tasks);
+        }
     }
 
     /// Looks at what programs did, after each piece of their code: the cause before what may come of it.
@@ -473,7 +494,7 @@ impl World {
             let error = task.result.err().map(|error| error.to_string()).unwrap_or_default();
             let host = self.host_of(task.shard);
             let details = format!("{}: spawned at {}: {error}\n", host.name(), task.origin);
-            return Err(self.failure(kind, details));
+            return Err(self.failure_of(kind, details, vec![(task.shard, Some(task.id))]));
         }
     }
 
@@ -605,6 +626,9 @@ impl Drop for World {
         }
         // What destructors say from here on is no part of the run.
         let reached = core::mem::take(&mut self.room.borrow_mut().coverage);
+        if let Some(seen) = self.seen.as_ref().filter(|_| self.is_viewed) {
+            seen.borrow_mut().look(self.timeline());
+        }
         let hosts = self.hosts.take();
         for host in &hosts {
             self.here.run(host.shard_id, || host.seat.bury_all());

@@ -16,21 +16,31 @@ impl Core {
     /// See [`Shard::dump`](super::Shard::dump).
     pub(crate) fn dump(&self) -> TaskDump {
         let at = self.driver.now();
+        let tasks = self.dump_tasks(|_| true);
+        let mut holds: Vec<Hold> = self.waits.holding().iter().filter_map(hold).collect();
+        holds.sort_by_key(|hold| (hold.resource, hold.since, hold.task));
+        TaskDump { at, tasks, holds }
+    }
+
+    /// See [`Shard::dump_tasks`](super::Shard::dump_tasks).
+    pub(crate) fn dump_tasks(&self, is_asked: impl Fn(TaskId) -> bool) -> Vec<DumpedTask> {
         let registry = self.registry.borrow();
+        let asked: Vec<&TaskRef> =
+            registry.by_id().into_iter().filter(|task| is_asked(task.id())).collect();
+        if asked.is_empty() {
+            return Vec::new();
+        }
         let mut waits = WaitsByTask::new();
         self.add_source_waits(&mut waits);
         self.add_timer_waits(&mut waits);
         self.add_recorded_waits(&children_by_scope(&registry), &mut waits);
         let ready = self.ready_since();
-        let tasks = registry.by_id().into_iter().map(|task| {
+        let tasks = asked.into_iter().map(|task| {
             let id = task.id();
             let state = state_of(task, ready.get(&id).copied(), self.now());
             describe(task, state, waits.remove(&id).unwrap_or_default())
         });
-        let tasks: Vec<DumpedTask> = tasks.collect();
-        let mut holds: Vec<Hold> = self.waits.holding().iter().filter_map(hold).collect();
-        holds.sort_by_key(|hold| (hold.resource, hold.since, hold.task));
-        TaskDump { at, tasks, holds }
+        tasks.collect()
     }
 
     fn add_source_waits(&self, waits: &mut WaitsByTask) {
@@ -39,7 +49,7 @@ impl Core {
             source.for_each_waiter(|interest, waiter| {
                 let interest = interest.of(source.kind);
                 let Some(task) = waiter.asker.task else { return };
-                let on = Awaited::Source { kind, interest, origin };
+                let on = Awaited::Source { kind, interest, token: source.token, origin };
                 let is_direct = wakes(&waiter.waker, self, task);
                 add(waits, task, Wait { on, since: waiter.asker.since, is_direct });
             });

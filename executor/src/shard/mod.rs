@@ -25,11 +25,11 @@ pub(crate) use turn::{Core, Spawn};
 
 use crate::current;
 use crate::driver::Driver;
-use crate::dump::TaskDump;
+use crate::dump::{DumpedTask, TaskDump};
 use crate::instant::Instant;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::task::{JoinError, JoinHandle};
+use crate::task::{JoinError, JoinHandle, TaskId};
 use crate::waits::LongestWait;
 
 /// Whether a turn may wait.
@@ -140,6 +140,12 @@ impl Shard {
     #[must_use]
     pub fn dump(&self) -> TaskDump {
         self.core().dump()
+    }
+
+    /// Those of these tasks that have not ended, by id, as [`Shard::dump`] has them.
+    #[must_use]
+    pub fn dump_tasks(&self, ids: &[TaskId]) -> Vec<DumpedTask> {
+        self.core().dump_tasks(|id| ids.contains(&id))
     }
 
     /// The longest time that somebody stood in line for a lock, for permits, for room in a channel or for a notification to one,

@@ -17,9 +17,9 @@ use mainspring_executor::scope::scope;
 use mainspring_executor::sync::{Mutex, RwLock, Semaphore};
 use mainspring_executor::time::{now, sleep, sleep_until, timeout, yield_now};
 use mainspring_executor::{Awaited, DumpedTask, JoinHandle, TaskDump, TaskId, TaskState};
-use mainspring_executor::{dump, spawn, spawn_named};
+use mainspring_executor::{Shard, Turn, dump, spawn, spawn_named};
 
-use crate::ticking::{World, run};
+use crate::ticking::{Ticking, World, run};
 use crate::worlds;
 
 /// The dump after all other tasks have come to wait.
@@ -356,7 +356,7 @@ fn a_dump_polls_nothing_and_wakes_nobody() {
     });
     let polls = world.metrics().polls;
     let _ = world.shard.dump();
-    world.shard.turn(mainspring_executor::Turn::Poll).expect("it does not fail");
+    world.shard.turn(Turn::Poll).expect("it does not fail");
     assert_eq!(world.metrics().polls, polls, "nobody was woken");
 }
 
@@ -410,6 +410,22 @@ async fn check_wait(id: TaskId, expected: &str, started: Instant) {
     assert!(wait.since >= started && wait.since <= dump.at, "{dump}");
     let Awaited::Source { origin, .. } = wait.on else { panic!("it waits for a socket: {dump}") };
     assert!(origin.file().ends_with("dump.rs"), "{origin}");
+}
+
+/// Some tasks are dumped as they are among all; those that have ended are left out.
+#[test]
+fn some_tasks_are_dumped_as_all_are() {
+    let shard = Shard::new(Rc::new(Ticking::default()));
+    shard.enter(|| {
+        drop(spawn(async {}));
+        drop(spawn(async { pending::<()>().await }));
+        drop(spawn(sleep(Duration::from_secs(1))));
+    });
+    shard.turn(Turn::Poll).expect("the driver works");
+    let all = shard.dump().tasks;
+    assert_eq!(all.iter().map(|task| task.id.0).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(shard.dump_tasks(&[TaskId(2), TaskId(0), TaskId(7)]), all[1..]);
+    assert_eq!(shard.dump_tasks(&[TaskId(0)]), []);
 }
 
 /// Two tasks take two locks in opposite order, while others live on. A guard that borrows its lock stays in its task, and

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::captures::write_captures;
 use super::sweeping::{Sweeping, Swept};
+use super::viewing::{ViewArgs, view};
 use super::{Kind, Run, Scenario, Sweep};
 use crate::bypass::is_guarded;
 use crate::quiet::quietly;
@@ -45,6 +46,8 @@ enum Command {
     Explain(ExplainArgs),
     /// Drops the victims of a scenario wherever one of them waits.
     Cancel(CancelArgs),
+    /// Writes a run as a page that shows it, or as a trace for Perfetto.
+    View(ViewArgs),
     /// Runs all orders of one seed that pass somebody over at most a few times.
     Explore(ExploreArgs),
 }
@@ -108,7 +111,7 @@ struct SweepArgs {
 
 /// One run of one scenario.
 #[derive(Args)]
-struct RunArgs {
+pub(super) struct RunArgs {
     #[command(flatten)]
     which: Which,
     /// The seed.
@@ -132,7 +135,7 @@ impl SweepArgs {
 }
 
 impl RunArgs {
-    fn source(&self) -> Source {
+    pub(super) fn source(&self) -> Source {
         match &self.tape {
             Some(tape) => tape.clone().into(),
             None => self.seed.expect("one of the two is required").into(),
@@ -219,7 +222,8 @@ fn read_file(path: &str) -> std::io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// The command line for some scenarios, as the `main` of a binary: `list`, `run`, `sweep`, `replay`, `minimise`, `explain`, `cancel`, `explore`; `--help`
+/// The command line for some scenarios, as the `main` of a binary: `list`, `run`, `sweep`, `replay`, `minimise`, `explain`, `cancel`, `view`,
+/// `explore`; `--help`
 /// tells what each takes. Its exit code is 1 where a run does not hold, or there is nothing to make smaller, and 2 where the
 /// command is not understood, there is no such scenario, `--strict` is asked of a binary without the guard, or the file of `--resume` or `--pcap`
 /// cannot be used or written; 130 where a sweep was told to end.
@@ -249,6 +253,10 @@ pub fn main(scenarios: &[Scenario]) -> ExitCode {
         Command::Explain(args) => {
             args.minimise.run.which.among(scenarios).map(|it| explain(&it, &args))
         }
+        Command::View(args) => args.run.which.among(scenarios).and_then(|it| {
+            println!("{}", view(&it, &args)?);
+            Ok(ExitCode::SUCCESS)
+        }),
         Command::Explore(args) => args.which.among(scenarios).map(|it| explore(&it, &args)),
     };
     done.unwrap_or_else(|error| {

@@ -3,7 +3,7 @@
 //!
 //! A [`Scenario`] is a function that sets up a [`World`](crate::World), runs it, and tells whether what it saw was right. A
 //! binary whose `main` is [`main`] has the command line for some of them: `list`, `run`, `sweep`, `replay`, `minimise`, `explain`, `cancel`,
-//! `explore`.
+//! `view`, `explore`.
 //!
 //! ```
 //! use core::time::Duration;
@@ -41,6 +41,8 @@ mod scenario;
 mod story;
 mod sweep;
 mod sweeping;
+mod view;
+mod viewing;
 
 pub use cancelled::{CancelFailure, Cancelled};
 pub use check::{Check, InTheEnd, check};
@@ -53,3 +55,4 @@ pub use kinds::{Kind, Kinds};
 pub use scenario::{Run, Scenario, Setup, conclude};
 pub use story::Story;
 pub use sweep::Sweep;
+pub use view::View;

@@ -10,6 +10,7 @@ use mainspring_executor::{Instant, panic_message};
 use super::ScenarioFailure;
 use crate::bypass::{alone, is_guarded};
 use crate::seen::Seen;
+use crate::timeline::Timeline;
 use crate::{
     Capture, Coverage, Order, PollCounts, Recording, Source, Tape, Victims, World, WorldConfig,
 };
@@ -49,6 +50,7 @@ pub struct Scenario<F = fn(&Setup) -> Result<Run, String>> {
 pub struct Setup {
     record: bool,
     captures_packets: bool,
+    is_viewed: bool,
     is_strict: bool,
     order: Option<Order>,
     counts_polls: bool,
@@ -65,11 +67,13 @@ impl Setup {
     #[must_use]
     pub fn of(source: impl Into<Source>) -> Self {
         let (order, poll_counts, seen) = (None, PollCounts::default(), Rc::default());
-        let (record, captures_packets, is_strict, counts_polls) = (false, false, false, false);
+        let (record, captures_packets, is_viewed) = (false, false, false);
+        let (is_strict, counts_polls) = (false, false);
         let (source, victims) = (source.into(), Victims::default());
         Self {
             record,
             captures_packets,
+            is_viewed,
             is_strict,
             order,
             counts_polls,
@@ -107,7 +111,7 @@ impl Setup {
         let config =
             WorldConfig { counts_polls: self.counts_polls || config.counts_polls, ..config };
         let world = World::of(&self.source, config, self.order);
-        world.with_victims(&self.victims).seen_by(&self.seen)
+        world.with_victims(&self.victims).seen_by(&self.seen, self.is_viewed)
     }
 }
 
@@ -189,14 +193,26 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
     /// # Errors
     /// When it does not hold.
     pub fn run(&self, source: impl Into<Source>, record: bool) -> Result<Run, ScenarioFailure> {
-        self.observe(source.into(), record, false).result
+        self.observe(source.into(), Records { text: record, ..Records::default() }).result
     }
 
-    fn observe(&self, source: Source, record: bool, captures_packets: bool) -> Observed {
+    /// Runs it once, and looks at it.
+    pub(super) fn look(&self, source: Source) -> (Result<Run, ScenarioFailure>, Vec<Timeline>) {
+        let Observed { result, seen } =
+            self.observe(source, Records { timeline: true, ..Records::default() });
+        (result, seen.into_timelines())
+    }
+
+    fn observe(&self, source: Source, records: Records) -> Observed {
         let (seed, poll_counts) = (source.seed(), self.expected_polls(&source));
         isolated(seed, || {
             let setup = self.setup(source, poll_counts);
-            self.observe_here(Setup { record, captures_packets, ..setup })
+            self.observe_here(Setup {
+                record: records.text || records.timeline,
+                captures_packets: records.packets,
+                is_viewed: records.timeline,
+                ..setup
+            })
         })
     }
 
@@ -245,7 +261,8 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
         source: impl Into<Source>,
         record: bool,
     ) -> (Result<Run, ScenarioFailure>, Vec<Capture>) {
-        let Observed { result, mut seen } = self.observe(source.into(), record, true);
+        let records = Records { text: record, packets: true, timeline: false };
+        let Observed { result, mut seen } = self.observe(source.into(), records);
         (result, seen.take_captures())
     }
 
@@ -284,7 +301,7 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
 
     /// The first of two runs.
     pub(super) fn run_first(&self, seed: u64) -> Observed {
-        self.observe(seed.into(), false, false)
+        self.observe(seed.into(), Records::default())
     }
 
     /// Runs it once more, and compares.
@@ -313,12 +330,21 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
 
     /// Where two runs part, found by two more that are recorded.
     fn parting(&self, seed: u64) -> String {
-        let record = || self.observe(seed.into(), true, false).seen;
+        let records = Records { text: true, ..Records::default() };
+        let record = || self.observe(seed.into(), records).seen;
         record().parting(&record()).unwrap_or_else(|| {
             "two runs that were recorded do the same, so what happened shows no difference\n"
                 .to_owned()
         })
     }
+}
+
+/// What is kept of what happens.
+#[derive(Clone, Copy, Default)]
+struct Records {
+    text: bool,
+    packets: bool,
+    timeline: bool,
 }
 
 /// On a thread of its own, where there is the guard.

@@ -355,7 +355,7 @@ impl Room {
                 mailbox.sending_bytes += letter.charge();
             }
             let id = LetterId::new(self.letters.insert(letter));
-            self.events.push(at, Event::Letter(id));
+            self.schedule(at, Event::Letter(id));
         }
         self.tap_letter(source, from, to, || message.body(), arrivals);
     }

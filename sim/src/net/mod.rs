@@ -193,10 +193,24 @@ impl Room {
         &mut self.connections[id.index()]
     }
 
+    fn add_connection(&mut self, connection: Connection) -> ConnectionId {
+        let id = ConnectionId::new(self.connections.vacant_key());
+        let ends = || {
+            let end = |side| {
+                let end = connection.end(side);
+                (end.host, end.address.clone())
+            };
+            [Side::Client, Side::Server].map(end)
+        };
+        self.tie_connection(id, ends);
+        self.connections.insert(connection);
+        id
+    }
+
     /// Schedules an event that refers to a connection.
     fn push(&mut self, at: Instant, id: ConnectionId, event: Event) {
         self.connection(id).event_count += 1;
-        self.events.push(at, event);
+        self.schedule(at, event);
     }
 
     /// One event of a connection is about to be handled.

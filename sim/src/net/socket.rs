@@ -37,7 +37,7 @@ impl Room {
         let server = (route.to, peer.into());
         let mut connection = connecting(Family::Tcp, &self.config, now, client, server);
         connection.has_port = true;
-        let id = ConnectionId::new(self.connections.insert(connection));
+        let id = self.add_connection(connection);
         let token = self.hold(shard, id, Side::Client)?;
         self.note(shard, Kind::Connect, token.to_bits(), u64::from(to.port()));
         self.send_syn(id);

@@ -135,7 +135,7 @@ impl Room {
         for side in [Side::Client, Side::Server] {
             connection.end_mut(side).state = State::Established;
         }
-        ConnectionId::new(self.connections.insert(connection))
+        self.add_connection(connection)
     }
 }
 

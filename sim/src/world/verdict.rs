@@ -1,5 +1,8 @@
 //! What a world says of a run: its report, and why it failed.
 
+use mainspring_executor::driver::TaskId;
+
+use crate::event::ShardId;
 use crate::failure::{Alive, Failure, FailureKind, Report, hint};
 use crate::host::Host;
 use crate::quiet::{Heard, heard};
@@ -64,7 +67,8 @@ impl World {
     /// Whether the programs have kept their promises so far.
     pub(super) fn check_promises(&self) -> Result<(), Failure> {
         let broken = self.room.borrow_mut().take_broken();
-        broken.map_or(Ok(()), |details| Err(self.failure(FailureKind::Promise, details)))
+        let Some((shard, task, details)) = broken else { return Ok(()) };
+        Err(self.failure_of(FailureKind::Promise, details, vec![(shard, task)]))
     }
 
     /// Runs it, and looks at what is left.
@@ -107,7 +111,9 @@ impl World {
     /// A failure that is explained by what is alive, and who waits for whom.
     pub(super) fn stuck(&self, kind: FailureKind) -> Failure {
         let mut alive = Alive::default();
-        for (shard, task) in self.foreground.borrow().list() {
+        let waited_for = self.foreground.borrow().list();
+        let culprits = waited_for.iter().map(|(shard, task)| (*shard, Some(*task))).collect();
+        for (shard, task) in waited_for {
             alive.add_foreground(self.host_of(shard).name(), task);
         }
         let paused = self.room.borrow().paused();
@@ -116,10 +122,22 @@ impl World {
             alive.add_shard(host.name(), &host.seat.shard().dump(), kind);
         }
         let busiest = if kind == FailureKind::Livelock { self.busiest() } else { String::new() };
-        self.failure(kind, paused + &busiest + &alive.text())
+        self.failure_of(kind, paused + &busiest + &alive.text(), culprits)
     }
 
-    pub(super) fn failure(&self, kind: FailureKind, mut details: String) -> Failure {
+    /// A failure of nobody in particular.
+    pub(super) fn failure(&self, kind: FailureKind, details: String) -> Failure {
+        self.failure_of(kind, details, Vec::new())
+    }
+
+    pub(super) fn failure_of(
+        &self,
+        kind: FailureKind,
+        mut details: String,
+        culprits: Vec<(ShardId, Option<TaskId>)>,
+    ) -> Failure {
+        let first_line = details.lines().next().unwrap_or_default();
+        self.room.borrow_mut().tie_stop(&format!("{kind}\n{first_line}"), culprits);
         let room = self.room.borrow();
         for Heard { site, message } in heard() {
             if !details.contains(&message) {
