@@ -8,13 +8,15 @@
 use core::panic::Location;
 use std::sync::Arc;
 
-use mainspring_executor::DumpedTask;
 use mainspring_executor::driver::{Address, Instant, ReadyTasks, TaskId};
+use mainspring_executor::{DumpedTask, Shard};
+use mainspring_sim_allocator::Entered;
 
 use crate::event::{ConnectionId, Event, HostId, ShardId};
 use crate::net::Side;
 use crate::room::Room;
 use crate::tokens::{Handle, Resource, Socket};
+use crate::world::World;
 
 /// See the file. `entry` is always how many entries the trace had then.
 #[derive(Debug, Default)]
@@ -167,7 +169,7 @@ impl Room {
 
     pub(crate) fn tie_run(&mut self, shard: ShardId, task: TaskId) {
         self.trace.tie(|ties, entry| {
-            ties.queued.push(Queued { entry, shard, task, step: QueueStep::Goes })
+            ties.queued.push(Queued { entry, shard, task, step: QueueStep::Goes });
         });
     }
 
@@ -237,6 +239,18 @@ impl Launch {
             | Event::Job(..)
             | Event::Spurious(..)
             | Event::Hook(_) => false,
+        }
+    }
+}
+
+impl World {
+    /// Where it is recorded, what the tasks wait for that a shard has polled in a turn.
+    pub(crate) fn note_rest(&self, id: ShardId, shard: &Shard, queued_count: usize) {
+        let polled = self.room.borrow().polled_since(queued_count);
+        if !polled.is_empty() {
+            let _bookkeeping = Entered::nobody();
+            let tasks = shard.dump_tasks(&polled);
+            self.room.borrow_mut().tie_rest(id, tasks);
         }
     }
 }

@@ -3,10 +3,12 @@
 //! Invariant: two runs with the same hash and count did the same things at the same instants on the same shards, as far
 //! as 64 bits can tell.
 
-use core::fmt;
+mod line;
+
 use std::rc::Rc;
 
-use mainspring_executor::driver::{Instant, Pulse, Token};
+use line::Line;
+use mainspring_executor::driver::{Instant, Pulse};
 use mainspring_sim_allocator::Entered;
 
 use crate::coverage::Fault;
@@ -438,51 +440,6 @@ impl Trace {
 const fn fold(hash: u64, word: u64) -> u64 {
     let mixed = (hash ^ word).wrapping_mul(0x9fb2_1c65_1e98_df25);
     mixed ^ (mixed >> 32)
-}
-
-/// An entry with the names to print it.
-struct Line<'a> {
-    entry: &'a Entry,
-    names: &'a [Rc<str>],
-}
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Entry { at, shard, kind, subject, number, .. } = *self.entry;
-        let (name, shape) = kind.shape();
-        let shard = shard.map_or("-", |shard| &self.names[shard.index()]);
-        write!(f, "{at} {shard} {name}")?;
-        let labelled = |f: &mut fmt::Formatter<'_>, label: &str| match label {
-            "" => Ok(()),
-            _ => write!(f, " {label} {number}"),
-        };
-        match shape {
-            Shape::Nothing => Ok(()),
-            Shape::Number => write!(f, " {subject}"),
-            Shape::Task => write!(f, " task {subject}"),
-            Shape::Token(label) => {
-                write!(f, " {:?}", Token::from_bits(subject))?;
-                labelled(f, label)
-            }
-            Shape::Moved => {
-                write!(f, " {:?}", Token::from_bits(subject))?;
-                match number {
-                    WOULD_BLOCK => f.write_str(" would block"),
-                    FAILED => f.write_str(" failed"),
-                    count => write!(f, " {count} bytes"),
-                }
-            }
-            Shape::Connection(label) => {
-                write!(f, " on connection {subject}")?;
-                labelled(f, label)
-            }
-            Shape::Datagram(label) => {
-                write!(f, " {subject}")?;
-                labelled(f, label)
-            }
-            Shape::Choice => write!(f, " {subject} of {number}"),
-        }
-    }
 }
 
 #[cfg(test)]

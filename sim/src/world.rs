@@ -7,6 +7,7 @@
 //!                      nothing to come: the run is over, or it is a deadlock
 //! ```
 
+mod account;
 mod reached;
 mod verdict;
 
@@ -19,11 +20,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mainspring_executor::driver::{Driver, Instant};
-use mainspring_executor::{JoinError, Shard, Turn};
-use mainspring_sim_allocator::Entered;
+use mainspring_executor::{JoinError, Turn};
 
 use crate::busy::{Busy, Instants};
-use crate::bypass::{Bypasses, Here};
+use crate::bypass::Here;
 use crate::calls::{Call, Calls, Error};
 use crate::choice::{Label, Span};
 use crate::config::WorldConfig;
@@ -348,24 +348,6 @@ impl World {
         self.room.borrow_mut().choices.choose_named(None, name, bound)
     }
 
-    /// The hash of everything that has happened: equal for equal runs.
-    #[must_use]
-    pub fn trace_hash(&self) -> u64 {
-        self.room.borrow().trace.hash()
-    }
-
-    /// Everything that has happened, one line each: virtual time, host, what. Empty without [`WorldConfig::record`].
-    #[must_use]
-    pub fn trace(&self) -> Vec<String> {
-        self.room.borrow().trace_lines(usize::MAX)
-    }
-
-    /// Each virtual instant at which something happened, in order. Empty without [`WorldConfig::record`].
-    #[must_use]
-    pub fn instants(&self) -> Vec<Instant> {
-        self.room.borrow().trace.instants()
-    }
-
     /// Everything that is left: what the ledger of each host still lists, what its kernel still holds open, and what was given to
     /// futures that their tasks do not poll, while others wait for it ([`Futurelock`](mainspring_executor::Futurelock)).
     #[must_use]
@@ -379,13 +361,6 @@ impl World {
         }
         leaks.extend(self.room.borrow().leaks());
         leaks
-    }
-
-    /// What programs asked libc for, past their drivers, in this world so far. Needs the guard: see
-    /// [`bypass`](crate::bypass).
-    #[must_use]
-    pub fn bypasses(&self) -> Bypasses {
-        self.room.borrow().bypasses.clone()
     }
 
     pub(crate) fn host_of(&self, id: ShardId) -> Host {
@@ -462,16 +437,6 @@ impl World {
             return Err(self.failure(FailureKind::Shard, format!("{error}\n")));
         }
         Ok(())
-    }
-
-    /// Where it is recorded, what the tasks wait for that a shard has polled in a turn.
-    fn note_rest(&self, id: ShardId, shard: &Shard, queued_count: usize) {
-        let polled = self.room.borrow().polled_since(queued_count);
-        if !polled.is_empty() {
-            let _bookkeeping = Entered::nobody();
-            let tasks = shard.dump_tasks(&polled);
-            self.room.borrow_mut().tie_rest(id, tasks);
-        }
     }
 
     /// Looks at what programs did, after each piece of their code: the cause before what may come of it.
