@@ -89,6 +89,8 @@ pub(crate) struct Room {
     pub(crate) link_span: Span,
     pub(crate) loopback_span: Span,
     pub(crate) poll_span: Span,
+    /// Some host has, or had, a bound of memory for sockets: else nobody counts.
+    pub(crate) counts_socket_memory: bool,
     /// Directed links that are not as all others.
     pub(crate) links: BTreeMap<(HostId, HostId), Link>,
     pub(crate) directory: Directory,
@@ -206,6 +208,7 @@ impl Room {
             link_span: Span::from(&config.latency),
             loopback_span: Span::from(&config.loopback_latency),
             poll_span: Span::from(&config.poll_cost),
+            counts_socket_memory: config.socket_memory_bytes.is_some(),
             links: BTreeMap::new(),
             directory: Directory::default(),
             dying: VecDeque::new(),

@@ -8,7 +8,6 @@
 //! ```
 
 mod account;
-mod reached;
 mod verdict;
 
 use core::net::IpAddr;

@@ -129,14 +129,25 @@ impl Room {
     }
 
     /// The host of an end, if that counts what the end has.
+    #[inline]
     pub(super) fn counting_host(&self, id: ConnectionId, side: Side) -> Option<HostId> {
+        if !self.counts_socket_memory {
+            return None;
+        }
         let connection = &self.connections[id.index()];
         let host = connection.end(side).host.filter(|_| connection.family == Family::Tcp)?;
         self.machine(host).budget.is_bounded().then_some(host)
     }
 
     /// Something happened to a connection: what its ends have is counted anew.
+    #[inline]
     pub(super) fn recount(&mut self, id: ConnectionId) {
+        if self.counts_socket_memory {
+            self.recount_ends(id);
+        }
+    }
+
+    fn recount_ends(&mut self, id: ConnectionId) {
         for side in [Side::Client, Side::Server] {
             self.recount_as(id, side, |connection| connection.buffered_bytes(side));
         }
@@ -144,6 +155,9 @@ impl Room {
 
     /// A connection is forgotten.
     pub(super) fn discount(&mut self, id: ConnectionId) {
+        if !self.counts_socket_memory {
+            return;
+        }
         for side in [Side::Client, Side::Server] {
             self.recount_as(id, side, |_| 0);
             if let Some(host) = self.connection(id).end(side).host {
@@ -236,6 +250,7 @@ impl Room {
 
     /// A host has so much memory from now on. Looks at all connections of the room: a scenario does this rarely.
     pub(crate) fn set_socket_memory(&mut self, host: HostId, bytes: Option<usize>) {
+        self.counts_socket_memory |= bytes.is_some();
         self.machine_mut(host).budget.bytes = bytes.map(|bytes| bytes as u64);
         let ids: Vec<_> =
             self.connections.iter().map(|(index, _)| ConnectionId::new(index)).collect();
