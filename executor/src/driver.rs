@@ -285,7 +285,7 @@ pub trait Unpark: Send + Sync {
 pub trait Schedule {
     /// The position of the next task among `ready`, which holds at least one and is ordered by when each became
     /// ready: 0 is first-in first-out. `None` ends the turn: the shard looks at its driver before it asks again. Called for every
-    /// poll. An answer past the end is a bug and panics.
+    /// poll, and for each task that is dropped when the shard ends, where `None` leaves the rest to be dropped unasked. An answer past the end is a bug and panics.
     fn choose(&mut self, ready: &ReadyTasks<'_>) -> Option<usize>;
 }
 

@@ -355,6 +355,11 @@ impl From<&core::ops::RangeInclusive<Duration>> for Span {
 }
 
 impl Span {
+    /// Whether it is of no time at all.
+    pub(crate) fn is_zero(self) -> bool {
+        self.least == 0 && self.choices == 1
+    }
+
     pub(crate) fn range(self) -> core::ops::RangeInclusive<Duration> {
         let most = self.least + (self.choices - 1);
         Duration::from_nanos(self.least)..=Duration::from_nanos(most)

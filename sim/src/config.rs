@@ -96,7 +96,8 @@ pub struct WorldConfig {
     /// Whether each run has some of these faults wholly off and others in full, as it is drawn; else all are in full.
     pub swarm: bool,
     /// How long each poll of a task takes on its shard, whatever it does; none of the ready-made ones has any.
-    /// [`Host::set_poll_cost`](crate::Host::set_poll_cost) tells the tasks of a host apart, and [`spend`](crate::spend) adds to it.
+    /// [`Host::set_poll_cost`](crate::Host::set_poll_cost) tells the tasks of a host apart, and [`spend`](crate::spend) adds to it. A task that is
+    /// always ready moves the clock then: it is found by `virtual_time_max`, and is no livelock.
     pub poll_cost: RangeInclusive<Duration>,
     /// A poll that takes so much time, by its cost and by [`spend`](crate::spend), is reported as a stall.
     pub stall_budget: Duration,
@@ -119,6 +120,9 @@ pub struct WorldConfig {
     /// Whether to keep the text of the trace and the list of instants; the hash is always made. Costs memory for
     /// each event.
     pub record: bool,
+    /// Whether to keep what a [timeline](crate::World::timeline) needs, the text of the trace with it: who sent, woke and made what, and what
+    /// each task waits for. Costs time for each turn and each thing that its host waits for.
+    pub timeline: bool,
     /// Whether to keep each packet with its bytes, for [`World::capture`](crate::World::capture). Costs memory for each byte that is
     /// sent, and changes nothing of the run.
     pub captures_packets: bool,
@@ -173,6 +177,7 @@ impl WorldConfig {
             poll_counts: PollCounts::default(),
             counts_polls: false,
             record: false,
+            timeline: false,
             captures_packets: false,
         }
     }
@@ -235,7 +240,7 @@ impl fmt::Debug for WorldConfig {
             syn_retry_count job_duration name_duration name_failure_one_in blocking_threads_max
             compute_threads_max name_threads_max jobs_waiting_max disk_error_one_in
             disk_full_one_in buggify swarm poll_cost stall_budget virtual_time_max event_count_max is_strict
-            events_per_instant_max socket_memory_bytes poll_counts counts_polls
+            timeline events_per_instant_max socket_memory_bytes poll_counts counts_polls
             record captures_packets
         }
         shown.finish_non_exhaustive()

@@ -151,8 +151,8 @@ impl Host {
     /// time. Each shard has a processor of its own; its tasks wait for each other, and what came meanwhile waits for all of them. A poll
     /// has done nothing before its time is over: what it sends leaves then, and deadlines count from the turn before, as ever.
     ///
-    /// `cost` is asked in the middle of things. It is to look at the task, and at nothing else: a panic of it is one of its shard, and
-    /// one that spawns or wakes panics.
+    /// `cost` is asked in the middle of things. It is to look at the task, and at nothing else: whatever asks the host, the world or the
+    /// executor in it finds them in use, and panics; and its panic ends the run.
     ///
     /// ```
     /// use core::time::Duration;

@@ -49,6 +49,11 @@ impl PolledTask {
 }
 
 impl Room {
+    /// Whether polls take time on a shard.
+    pub(crate) fn has_poll_costs(&self, shard: ShardId) -> bool {
+        !self.poll_span.is_zero() || self.machine(self.host_of(shard)).poll_cost.is_some()
+    }
+
     /// Draws how long the poll of a task takes on a shard.
     pub(crate) fn poll_cost(
         &mut self,

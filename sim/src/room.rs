@@ -189,7 +189,7 @@ impl Room {
             now: Instant::START,
             reached: Instant::START,
             choices,
-            trace: Trace::new(seed, config.record),
+            trace: Trace::new(seed, config.record, config.timeline),
             tap: config.captures_packets.then(Box::default),
             coverage: Coverage::default(),
             poll_counters: Vec::new(),

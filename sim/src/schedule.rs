@@ -15,6 +15,7 @@ use crate::poll_counter::PollCounter;
 use crate::priorities::Priorities;
 use crate::ready_waits::{Arrivals, Pick};
 use crate::room::Room;
+use crate::spend::in_turn;
 use crate::trace::Kind;
 use crate::walk::Walk;
 
@@ -89,7 +90,8 @@ impl Schedule for SimSchedule {
         let known = self.arrivals.meet(ready.len());
         self.room.borrow_mut().tie_ready(self.shard, ready, known);
         let begun = match self.begun.take() {
-            Some(begun) => begun,
+            Some(begun) if self.is_in_turn() => begun,
+            Some(begun) => Begun { cost: Duration::ZERO, ..begun },
             None => {
                 let begun = self.begin(ready)?;
                 if !begun.cost.is_zero() {
@@ -108,10 +110,16 @@ impl Schedule for SimSchedule {
 }
 
 impl SimSchedule {
+    /// Whether a turn is on. Outside of one the life of the shard is over, and its queue is emptied: that takes no time.
+    fn is_in_turn(&self) -> bool {
+        in_turn(&self.room) == Some(self.shard)
+    }
+
     /// Picks the next task, unless the poll before has spent time: then the next one begins when that has passed.
     fn begin(&mut self, ready: &ReadyTasks<'_>) -> Option<Begun> {
+        let is_turn = self.is_in_turn();
         let room = &mut *self.room.borrow_mut();
-        if room.is_ahead() {
+        if room.is_ahead() && is_turn {
             return None;
         }
         let position = match &mut self.order {
@@ -139,7 +147,10 @@ impl SimSchedule {
         if let Some(busy) = &mut room.busy {
             busy.note(self.shard, task, origin);
         }
-        let cost = room.poll_cost(self.shard, || PolledTask::new(ready, position));
+        let cost = match is_turn && room.has_poll_costs(self.shard) {
+            true => room.poll_cost(self.shard, || PolledTask::new(ready, position)),
+            false => Duration::ZERO,
+        };
         Some(Begun { position, task, origin, waited, cost })
     }
 

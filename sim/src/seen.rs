@@ -40,6 +40,10 @@ impl Seen {
         self.timelines.extend(timeline);
     }
 
+    pub(crate) fn into_lines(self) -> Vec<String> {
+        self.lines
+    }
+
     pub(crate) fn into_timelines(self) -> Vec<Timeline> {
         self.timelines
     }

@@ -13,7 +13,7 @@ use crate::tape::Tape;
 ///
 /// A number is the seed: `World::new(7, config)`. A scenario that makes several worlds of one run makes them all from
 /// clones of one source, and so has one tape for all of them. A source and its clones are good for one run: another one takes
-/// another source of the same seed, tape or bytes.
+/// another source of the same seed, tape or bytes; a [`Scenario`](crate::harness::Scenario) sees to that.
 #[derive(Clone, Debug)]
 pub struct Source {
     seed: u64,
@@ -66,6 +66,11 @@ impl Source {
 
     fn new(seed: u64, answers: Answers) -> Self {
         Self { seed, answers, recording: None, worlds: Arc::default() }
+    }
+
+    /// The same for one more run, whose first world is the first again. What a fuzzer's bytes have given is gone.
+    pub(crate) fn again(self) -> Self {
+        Self { worlds: Arc::default(), ..self }
     }
 
     /// Keeps the choices of the worlds that are made from it, and from its clones, from now on.

@@ -175,12 +175,12 @@ impl Room {
 
     /// How often a task has come into a queue or left it.
     pub(crate) fn queued_count(&self) -> usize {
-        self.trace.recorded().map_or(0, |(_, ties)| ties.queued.len())
+        self.trace.tied().map_or(0, |(_, ties)| ties.queued.len())
     }
 
     /// The tasks that were polled since it was so often.
     pub(crate) fn polled_since(&self, count: usize) -> Vec<TaskId> {
-        let Some((_, ties)) = self.trace.recorded() else { return Vec::new() };
+        let Some((_, ties)) = self.trace.tied() else { return Vec::new() };
         let goes = |queued: &&Queued| matches!(queued.step, QueueStep::Goes);
         let mut tasks: Vec<_> =
             ties.queued[count..].iter().filter(goes).map(|queued| queued.task).collect();

@@ -331,11 +331,14 @@ struct Record {
     entries: Vec<Entry>,
     instants: Vec<Instant>,
     ties: Ties,
+    /// What ties the entries is kept, too.
+    keeps_ties: bool,
 }
 
 impl Trace {
-    pub(crate) fn new(seed: u64, record: bool) -> Self {
-        Self { hash: fold(0, seed), record: record.then(Record::default) }
+    pub(crate) fn new(seed: u64, record: bool, keeps_ties: bool) -> Self {
+        let record = (record || keeps_ties).then(|| Record { keeps_ties, ..Record::default() });
+        Self { hash: fold(0, seed), record }
     }
 
     /// Notes one thing; a few nanoseconds where the text is not asked for. `poll` says which did it, and is asked for the text.
@@ -368,18 +371,19 @@ impl Trace {
         }
     }
 
-    /// Notes what ties things that happen, given how many did: where that is recorded.
+    /// Notes what ties things that happen, given how many did: where that is kept.
     #[inline]
     pub(crate) fn tie(&mut self, note: impl FnOnce(&mut Ties, usize)) {
-        if let Some(record) = &mut self.record {
+        if let Some(record) = self.record.as_mut().filter(|record| record.keeps_ties) {
             let _bookkeeping = Entered::nobody();
             note(&mut record.ties, record.entries.len());
         }
     }
 
-    /// Everything that happened, and what ties it; `None` where not asked for.
-    pub(crate) fn recorded(&self) -> Option<(&[Entry], &Ties)> {
-        self.record.as_ref().map(|record| (&record.entries[..], &record.ties))
+    /// Everything that happened, and what ties it; `None` where that is not kept.
+    pub(crate) fn tied(&self) -> Option<(&[Entry], &Ties)> {
+        let record = self.record.as_ref().filter(|record| record.keeps_ties)?;
+        Some((&record.entries[..], &record.ties))
     }
 
     /// Keeps what is not part of the run itself, but may explain what is: in the text alone, where that is asked for.
@@ -449,7 +453,7 @@ mod tests {
     #[test]
     fn each_part_of_an_entry_counts() {
         let hash = |at, shard, kind, subject, number| {
-            let mut trace = Trace::new(0, false);
+            let mut trace = Trace::new(0, false, false);
             trace.note(
                 Instant::from_nanos(at),
                 Some(ShardId::new(shard)),
@@ -472,7 +476,7 @@ mod tests {
     #[test]
     fn entries_read_as_sentences() {
         let names = [Rc::from("server")];
-        let mut trace = Trace::new(0, true);
+        let mut trace = Trace::new(0, true, false);
         let mut note = |kind, subject, number| {
             trace.note(
                 Instant::from_nanos(1),

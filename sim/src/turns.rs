@@ -41,6 +41,8 @@ pub(crate) struct Wants {
     alarm: Option<Instant>,
     /// It has something to do, and its alarm is when it can.
     is_late: bool,
+    /// Nothing but a timer of its own has woken it: no run waits for that.
+    is_by_timer: bool,
     /// Its last turn takes up to here.
     busy_until: Instant,
 }
@@ -55,6 +57,17 @@ impl Turns {
 impl Room {
     /// A shard has, or may have, something to do, from now on.
     pub(crate) fn wake(&mut self, shard: ShardId) {
+        let Wants { is_late, is_by_timer, .. } = self.shard(shard).wants;
+        if is_by_timer {
+            // From now on it is waited for.
+            self.shard_mut(shard).wants.is_by_timer = false;
+            self.turns.late_count += usize::from(is_late);
+        }
+        self.go_on(shard);
+    }
+
+    /// The same, of what it has to do by itself.
+    fn go_on(&mut self, shard: ShardId) {
         if self.shard(shard).wants.is_queued || self.is_still(shard) {
             return;
         }
@@ -75,9 +88,11 @@ impl Room {
     }
 
     fn set_late(&mut self, shard: ShardId, is_late: bool) {
-        let before = core::mem::replace(&mut self.shard_mut(shard).wants.is_late, is_late);
-        self.turns.late_count += usize::from(is_late);
-        self.turns.late_count -= usize::from(before);
+        let wants = &mut self.shard_mut(shard).wants;
+        let is_waited_for = !wants.is_by_timer;
+        let before = core::mem::replace(&mut wants.is_late, is_late);
+        self.turns.late_count += usize::from(is_late && is_waited_for);
+        self.turns.late_count -= usize::from(before && is_waited_for);
     }
 
     /// Takes the shard that goes next, if one has something to do.
@@ -139,7 +154,7 @@ impl Room {
             // It has a turn when it is free, whatever there is to do: the run does not end before.
             self.wake_later(shard, self.now);
         } else if is_due || !self.shard(shard).edges.is_empty() {
-            self.wake(shard);
+            self.go_on(shard);
         } else {
             self.set_alarm(shard, next_wake);
         }
@@ -158,7 +173,8 @@ impl Room {
     pub(crate) fn want_nothing(&mut self, shard: ShardId) {
         self.set_alarm(shard, None);
         self.set_late(shard, false);
-        self.shard_mut(shard).wants.busy_until = Instant::START;
+        let wants = &mut self.shard_mut(shard).wants;
+        (wants.busy_until, wants.is_by_timer) = (Instant::START, false);
     }
 
     fn set_alarm(&mut self, shard: ShardId, alarm: Option<Instant>) {
@@ -198,9 +214,11 @@ impl Room {
         while let Some((at, shard)) = self.turns.alarms.first().copied()
             && at <= self.now
         {
+            let Wants { is_late, is_queued, .. } = self.shard(shard).wants;
             self.set_alarm(shard, None);
             self.set_late(shard, false);
-            self.wake(shard);
+            self.shard_mut(shard).wants.is_by_timer |= !is_late && !is_queued;
+            self.go_on(shard);
         }
     }
 }

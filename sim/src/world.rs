@@ -285,7 +285,7 @@ impl World {
     }
 
     /// Runs all hosts until the foreground tasks have ended, and then on until no packet is under way, no job runs and
-    /// no host has anything to do. Timers that are still armed then do not hold it up, nor do steps ([`World::at`]) that are still to
+    /// no host has anything to do. Timers that are still armed then do not hold it up, nor what they alone have begun, nor do steps ([`World::at`]) that are still to
     /// come: where a crash takes the last foreground task, and a step is to start it again, another one has to last until then.
     ///
     /// May be called again, after more tasks were started.

@@ -15,7 +15,7 @@ use mainspring_sim::{Fault, Host, World, WorldConfig};
 use serde_json::Value;
 
 fn recorded(config: WorldConfig) -> World {
-    World::new(7, WorldConfig { record: true, ..config })
+    World::new(7, WorldConfig { timeline: true, ..config })
 }
 
 /// Reads 4 bytes, and writes 6.
@@ -103,7 +103,7 @@ fn an_answer_leads_back_to_its_question() {
 #[test]
 fn causes_come_before_their_effects_whatever_happens() {
     for seed in 0..20 {
-        let world = World::new(seed, WorldConfig { record: true, ..WorldConfig::swarm() });
+        let world = World::new(seed, WorldConfig { timeline: true, ..WorldConfig::swarm() });
         let server = world.host("server");
         server.run(answer());
         world.host("client").run(ask(server.clone()));
@@ -326,12 +326,12 @@ fn what_goes_wrong_is_told_as_such() {
 
 #[test]
 fn a_run_that_is_recorded_is_the_same_run() {
-    let hash = |record: bool| {
-        let world = World::new(3, WorldConfig { record, ..WorldConfig::rough() });
+    let hash = |timeline: bool| {
+        let world = World::new(3, WorldConfig { timeline, ..WorldConfig::rough() });
         let server = world.host("server");
         server.run(answer());
         world.host("client").run(ask(server));
-        assert_eq!(world.timeline().is_some(), record);
+        assert_eq!(world.timeline().is_some(), timeline);
         world.run().expect("it ends well").trace_hash
     };
     assert_eq!(hash(true), hash(false));
@@ -383,7 +383,7 @@ type Open = BTreeMap<(u64, u64), Vec<f64>>;
 #[test]
 fn a_chrome_trace_is_well_formed() {
     for seed in 0..10 {
-        let world = World::new(seed, WorldConfig { record: true, ..WorldConfig::swarm() });
+        let world = World::new(seed, WorldConfig { timeline: true, ..WorldConfig::swarm() });
         let server = world.host("server");
         server.run(answer());
         world.host("client").run(ask(server));
@@ -468,6 +468,19 @@ fn a_scenario_is_viewed_whether_it_holds_or_fails() {
     let seed = failed[0].timeline.seed;
     let (small, story) = PLANTED.view_minimised(seed, 100).expect("it becomes smaller");
     assert_eq!(small.heading.choices.len(), story.chosen.len());
+    assert!(small.heading.choices.iter().all(|mark| !mark.is_decisive));
+    let (view, explained) = PLANTED.view_explained(seed, 100, 100).expect("it is explained");
+    let decisive = explained.decisive().expect("one did it");
+    let marked = view.heading.choices.iter().position(|mark| mark.is_decisive);
+    assert_eq!(marked, Some(decisive));
+    let (mark, chosen) = (&view.heading.choices[decisive], &explained.points[decisive].chosen);
+    assert_eq!(
+        (mark.at, mark.words.clone()),
+        (chosen.at, format!("{}: {}", chosen.owner(), chosen.words()))
+    );
+    let page = view.html();
+    assert!(view.heading.failure.is_some(), "the tape is that of a failure");
+    assert!(page.contains("\"decisive\":true") && page.contains(&mark.words), "it is in the page");
     assert!(small.timeline.events.len() <= failed[0].timeline.events.len());
 }
 

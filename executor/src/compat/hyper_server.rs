@@ -143,14 +143,14 @@ impl HyperServer {
     /// When it returns, none of its tasks and sockets is left; dropping the future has the same effect at once.
     ///
     /// `service` gives each connection its service, and may look at it or set its options before. A service may take up
-    /// an upgrade; the stream is then no longer this server's, and a drain does not wait for it.
+    /// an upgrade; the stream is then no longer this server's: a drain does not wait for it, and its place is free for another.
     ///
     /// # Errors
-    /// When a service panicked: with the first panic, at the end. Its connection was closed without an answer, and all
-    /// others went on.
+    /// When a service panicked: with the first panic, at the end, in place of the summary. Its connection was closed without an
+    /// answer, and all others went on.
     ///
     /// # Panics
-    /// Outside of a shard.
+    /// Outside of a shard. When `service` itself does, which makes them: all connections go with it.
     pub async fn serve<S, B>(
         self,
         listener: TcpListener,

@@ -170,6 +170,7 @@ impl Check {
         };
         let failure = quietly(|| run(again.collect()).or_else(|| run(once(0..count).collect())))?;
         let kept = regressions.keep(&test.name, failure.seed);
+        eprintln!("{} fails with seed {}: it is made small now", test.name, failure.seed);
         Some(format!("{}\n{kept}", self.report(scenario, test, &failure)))
     }
 
@@ -208,11 +209,13 @@ where
 {
     let name = &test.name;
     let source = source(text);
-    match quietly(|| scenario.run(source, true)) {
+    let told = quietly(|| scenario.tell(source.clone()));
+    for line in told {
+        println!("{line}");
+    }
+    // Once more: what a run that is recorded says of its failure ends with what happened last.
+    match quietly(|| scenario.run(source, false)) {
         Ok(run) => {
-            for line in &run.trace {
-                println!("{line}");
-            }
             println!("{name} holds with {text}, to {} s", run.virtual_end);
             None
         }

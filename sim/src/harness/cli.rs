@@ -224,7 +224,8 @@ fn read_file(path: &str) -> std::io::Result<String> {
 
 /// The command line for some scenarios, as the `main` of a binary: `list`, `run`, `sweep`, `replay`, `minimise`, `explain`, `cancel`, `view`,
 /// `explore`; `--help`
-/// tells what each takes. Its exit code is 1 where a run does not hold, or there is nothing to make smaller, and 2 where the
+/// tells what each takes. Its exit code is 1 where a run does not hold, or there is nothing to make smaller (`view` has shown what there is, and
+/// ends with 0), and 2 where the
 /// command is not understood, there is no such scenario, `--strict` is asked of a binary without the guard, or the file of `--resume` or `--pcap`
 /// cannot be used or written; 130 where a sweep was told to end.
 ///

@@ -60,9 +60,9 @@ fn seeds(text: &str, test: &str) -> Result<Vec<u64>, usize> {
         if line.is_empty() {
             continue;
         }
-        let (name, seed) = line.rsplit_once(' ').ok_or(number)?;
-        let seed: u64 = seed.parse().map_err(|_| number)?;
-        if name.trim() == test && !found.contains(&seed) {
+        let (name, seed) = line.split_once(' ').ok_or(number)?;
+        let seed: u64 = seed.trim().parse().map_err(|_| number)?;
+        if name == test && !found.contains(&seed) {
             found.push(seed);
         }
     }
@@ -77,13 +77,15 @@ fn add(path: &Path, test: &str, seed: u64) -> io::Result<bool> {
     if seeds(&text, test).is_ok_and(|seeds| seeds.contains(&seed)) {
         return Ok(false);
     }
-    let header = match text.is_empty() {
-        true => {
+    let before = match text.chars().next_back() {
+        None => {
             "# Seeds with which tests have failed: they are run first. Keep this file in version control.\n"
         }
-        false => "",
+        Some('\n') => "",
+        // Somebody has ended it without.
+        Some(_) => "\n",
     };
-    file.write_all(format!("{header}{test} {seed}\n").as_bytes())?;
+    file.write_all(format!("{before}{test} {seed}\n").as_bytes())?;
     Ok(true)
 }
 
@@ -99,5 +101,6 @@ mod tests {
         assert_eq!(seeds(text, "pays"), Ok(vec![]));
         assert_eq!(seeds("shop::pays 7\nshop::pays\n", "shop::pays"), Err(2));
         assert_eq!(seeds("shop::pays seven", "shop::ships"), Err(1));
+        assert_eq!(seeds("shop::pays 7shop::ships 8", "shop::ships"), Err(1));
     }
 }

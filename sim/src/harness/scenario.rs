@@ -103,7 +103,8 @@ impl Setup {
         let record = self.record || config.record;
         let is_strict = self.is_strict || config.is_strict;
         let captures_packets = self.captures_packets || config.captures_packets;
-        let config = WorldConfig { record, captures_packets, is_strict, ..config };
+        let timeline = self.is_viewed || config.timeline;
+        let config = WorldConfig { record, captures_packets, timeline, is_strict, ..config };
         let config = match self.order {
             Some(Order::Urw) => WorldConfig { poll_counts: self.poll_counts.clone(), ..config },
             _ => config,
@@ -204,6 +205,7 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
     }
 
     fn observe(&self, source: Source, records: Records) -> Observed {
+        let source = source.again();
         let (seed, poll_counts) = (source.seed(), self.expected_polls(&source));
         isolated(seed, || {
             let setup = self.setup(source, poll_counts);
@@ -326,6 +328,12 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
                 Err(ScenarioFailure { message, ..failure })
             }
         }
+    }
+
+    /// Everything that happens in a run, whether it holds or not.
+    pub(super) fn tell(&self, source: Source) -> Vec<String> {
+        let records = Records { text: true, ..Records::default() };
+        self.observe(source, records).seen.into_lines()
     }
 
     /// Where two runs part, found by two more that are recorded.

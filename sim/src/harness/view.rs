@@ -1,7 +1,7 @@
 //! `View`: a run of a scenario, to be looked at.
 
-use super::{Run, Scenario, Setup, Story};
-use crate::timeline::{Heading, Timeline};
+use super::{Explained, Run, Scenario, Setup, Story};
+use crate::timeline::{Heading, Mark, Timeline};
 use crate::{Source, Tape};
 
 /// A run that was recorded. Made by [`Scenario::view`].
@@ -69,7 +69,29 @@ impl<F: Fn(&Setup) -> Result<Run, String> + Sync> Scenario<F> {
         let story = self.minimise(source, attempts_max)?;
         let tape: Tape = story.tape.clone();
         let mut view = self.view(tape)?;
-        view.heading.choices = story.chosen.iter().map(|chosen| (chosen.at, false)).collect();
+        view.heading.choices = story.chosen.iter().map(Mark::of).collect();
         Ok((view, story))
+    }
+
+    /// [`Scenario::view_minimised`], with the choices by which a failure is [explained](Scenario::explain): the one that decided it stands
+    /// out.
+    ///
+    /// # Errors
+    /// As [`Scenario::explain`] and [`Scenario::view`].
+    pub fn view_explained(
+        &self,
+        source: impl Into<Source>,
+        attempts_max: u64,
+        runs: u64,
+    ) -> Result<(View, Explained), String> {
+        let explained = self.explain(source, attempts_max, runs)?;
+        let mut view = self.view(explained.story.tape.clone())?;
+        let mut marks: Vec<_> =
+            explained.points.iter().map(|point| Mark::of(&point.chosen)).collect();
+        if let Some(decisive) = explained.decisive() {
+            marks[decisive].is_decisive = true;
+        }
+        view.heading.choices = marks;
+        Ok((view, explained))
     }
 }

@@ -8,6 +8,9 @@ use super::cli::RunArgs;
 use super::{Scenario, View};
 use crate::quiet::quietly;
 
+/// How often what comes behind each choice is drawn anew, to explain a failure.
+const RUNS: u64 = 200;
+
 #[derive(Args)]
 pub(super) struct ViewArgs {
     #[command(flatten)]
@@ -21,6 +24,9 @@ pub(super) struct ViewArgs {
     /// Makes the failure small before, and marks the choices that are left.
     #[arg(long)]
     minimise: bool,
+    /// The same, and finds the choice with which the failure became inevitable: the mark of that one stands out.
+    #[arg(long)]
+    explain: bool,
     /// At most so many runs to make it small.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     attempts: u64,
@@ -38,9 +44,10 @@ enum Format {
 /// Why there is nothing to write, or that it cannot be written.
 pub(super) fn view(scenario: &Scenario, args: &ViewArgs) -> Result<String, String> {
     let source = args.run.source();
-    let view: View = quietly(|| match args.minimise {
-        true => scenario.view_minimised(source, args.attempts).map(|(view, _)| view),
-        false => scenario.view(source),
+    let view: View = quietly(|| match (args.explain, args.minimise) {
+        (true, _) => scenario.view_explained(source, args.attempts, RUNS).map(|(view, _)| view),
+        (false, true) => scenario.view_minimised(source, args.attempts).map(|(view, _)| view),
+        (false, false) => scenario.view(source),
     })?;
     let (text, extension) = match args.format {
         Format::Html => (view.html(), "html"),

@@ -57,13 +57,21 @@ pub(crate) struct Line {
     /// Since when there is something in the queue, and when all of it has left.
     busy_since: Instant,
     free_at: Instant,
+    /// When all that was sent before `busy_since`, but later than that was known, has left.
+    early_free_at: Instant,
 }
 
 impl Line {
     pub(crate) fn new(bytes_per_second: u64, queue_bytes: u64) -> Self {
         assert!(bytes_per_second > 0, "a line without bandwidth is a cut");
         let start = Instant::START;
-        Self { bytes_per_second, queue_bytes, busy_since: start, free_at: start }
+        Self {
+            bytes_per_second,
+            queue_bytes,
+            busy_since: start,
+            free_at: start,
+            early_free_at: start,
+        }
     }
 
     /// When a packet that comes now has left; `None`: there is no room for it in the queue. A line that is free takes one of
@@ -71,20 +79,19 @@ impl Line {
     fn send(&mut self, now: Instant, bytes: u64) -> Option<Instant> {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
         let takes = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        if now < self.busy_since {
-            // A shard that is ahead has sent something already: until then the line is free.
-            return Some(now + takes);
-        }
-        if self.free_at <= now {
+        let is_early = now < self.busy_since;
+        if !is_early && self.free_at <= now {
             self.busy_since = now;
         }
-        let begin = self.free_at.max(now);
+        // Where a shard that is ahead has sent something already, the line is free until then, but for what others send.
+        let free_at = if is_early { &mut self.early_free_at } else { &mut self.free_at };
+        let begin = (*free_at).max(now);
         let waiting = (begin - now).as_nanos() * u128::from(self.bytes_per_second) / 1_000_000_000;
         if begin > now && waiting + u128::from(bytes) > u128::from(self.queue_bytes) {
             return None;
         }
-        self.free_at = begin + takes;
-        Some(self.free_at)
+        *free_at = begin + takes;
+        Some(*free_at)
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Doing, Fate, Reason, Timeline};
 use crate::coverage::Fault;
+use crate::recording::Chosen;
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/style.css");
@@ -30,8 +31,26 @@ pub struct Heading {
     pub failure: Option<String>,
     /// What repeats it.
     pub replay: Option<String>,
-    /// Choices to be marked: when, and whether that one decided.
-    pub choices: Vec<(Instant, bool)>,
+    /// Choices to be marked.
+    pub choices: Vec<Mark>,
+}
+
+/// A choice that matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When it was made.
+    pub at: Instant,
+    /// Whose it is, and what it did.
+    pub words: String,
+    /// The failure became inevitable with it.
+    pub is_decisive: bool,
+}
+
+impl Mark {
+    pub(crate) fn of(chosen: &Chosen) -> Self {
+        let words = format!("{}: {}", chosen.owner(), chosen.words());
+        Self { at: chosen.at, words, is_decisive: false }
+    }
 }
 
 /// Texts, each once, by number.
@@ -122,7 +141,9 @@ impl Timeline {
         let choices = heading
             .choices
             .iter()
-            .map(|(at, decisive)| json!({ "at": at.as_nanos(), "decisive": decisive }));
+            .map(|Mark { at, words, is_decisive }| {
+                json!({ "at": at.as_nanos(), "words": words, "decisive": is_decisive })
+            });
         let reasons = Reason::ALL.map(Doing::Waits);
         let doings = [Doing::Runs, Doing::Ready].into_iter().chain(reasons).map(Doing::name);
         json!({

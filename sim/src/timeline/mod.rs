@@ -22,7 +22,7 @@ mod words;
 use std::sync::Arc;
 
 pub use event::TraceEvent;
-pub use html::Heading;
+pub use html::{Heading, Mark};
 pub use lane::{Lane, LaneKind};
 use mainspring_executor::driver::Instant;
 pub use message::{Fate, Message};
@@ -78,7 +78,7 @@ impl Timeline {
 }
 
 impl World {
-    /// Everything that has happened so far, with lanes and causes; `None` without [`WorldConfig::record`](crate::WorldConfig::record).
+    /// Everything that has happened so far, with lanes and causes; `None` without [`WorldConfig::timeline`](crate::WorldConfig::timeline).
     #[must_use]
     pub fn timeline(&self) -> Option<Timeline> {
         let hosts = self.hosts.borrow();

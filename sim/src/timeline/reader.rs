@@ -20,7 +20,7 @@ pub(super) type Alive = Vec<(ShardId, Vec<TaskId>)>;
 
 /// What was recorded, as a timeline.
 pub(super) fn read(room: &Room, alive: &Alive) -> Option<Timeline> {
-    let (entries, ties) = room.trace.recorded()?;
+    let (entries, ties) = room.trace.tied()?;
     let mut reader = Reader::new(room, ties);
     for (index, entry) in entries.iter().enumerate() {
         reader.take_ties(index);

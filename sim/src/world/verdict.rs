@@ -1,5 +1,7 @@
 //! What a world says of a run: its report, and why it failed.
 
+use std::collections::BTreeMap;
+
 use mainspring_executor::driver::TaskId;
 
 use crate::event::ShardId;
@@ -16,42 +18,40 @@ const ALIKE_MAX: usize = 3;
 
 /// The lines without those that are like others: the same but for numbers that are not of a place in the code.
 fn condensed(lines: &[String]) -> Vec<String> {
-    let mut kinds: Vec<(String, usize)> = Vec::new();
-    let mut shown = Vec::new();
+    let mut kinds: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+    let mut order = Vec::new();
     for line in lines {
         let kind = without_numbers(line);
-        let found = kinds.iter().position(|(known, _)| *known == kind);
-        let place = found.unwrap_or_else(|| {
-            kinds.push((kind, 0));
-            kinds.len() - 1
-        });
-        kinds[place].1 += 1;
-        if kinds[place].1 <= ALIKE_MAX {
-            shown.push((place, line.clone()));
+        if !kinds.contains_key(&kind) {
+            order.push(kind.clone());
+        }
+        kinds.entry(kind).or_default().push(line);
+    }
+    let mut shown = Vec::new();
+    for kind in &order {
+        let alike = &kinds[kind];
+        shown.extend(alike.iter().take(ALIKE_MAX).map(|line| (*line).clone()));
+        if let Some(more) = alike.len().checked_sub(ALIKE_MAX).filter(|more| *more > 0) {
+            shown.push(format!("and {more} more like this"));
         }
     }
-    let mut texts = Vec::new();
-    for (index, (place, line)) in shown.iter().enumerate() {
-        texts.push(line.clone());
-        let is_last = shown[index + 1..].iter().all(|(other, _)| other != place);
-        let more = kinds[*place].1.saturating_sub(ALIKE_MAX);
-        if is_last && more > 0 {
-            texts.push(format!("and {more} more like this"));
-        }
-    }
-    texts
+    shown
 }
 
-/// A line without its numbers, but those behind a colon: they are of a place in the code.
+/// A line without its numbers, but those of a place in the code: `src/house.rs:138:31`.
 fn without_numbers(line: &str) -> String {
+    let mut kind = String::new();
     let mut is_of_a_place = false;
-    let is_kept = |character: &char| {
-        if !character.is_ascii_digit() {
-            is_of_a_place = *character == ':';
+    for character in line.chars() {
+        is_of_a_place = match character {
+            ':' => is_of_a_place || kind.ends_with(".rs"),
+            _ => is_of_a_place && character.is_ascii_digit(),
+        };
+        if is_of_a_place || !character.is_ascii_digit() {
+            kind.push(character);
         }
-        is_of_a_place || !character.is_ascii_digit()
-    };
-    line.chars().filter(is_kept).collect()
+    }
+    kind
 }
 
 impl World {
@@ -172,9 +172,11 @@ mod tests {
         let mut lines: Vec<String> = (0..12).map(|number| task(number, 7)).collect();
         lines.push(task(3, 8));
         lines.push("shop: timer for 1.5, made at src/a.rs:7:14".to_owned());
+        lines.extend((0..5).map(|port| format!("shop: kernel: connection from 10.0.0.2:{port}")));
         let mut expected: Vec<String> = (0..3).map(|number| task(number, 7)).collect();
         expected.push("and 9 more like this".to_owned());
-        expected.extend_from_slice(&lines[12..]);
+        expected.extend_from_slice(&lines[12..17]);
+        expected.push("and 2 more like this".to_owned());
         assert_eq!(condensed(&lines), expected);
         assert_eq!(condensed(&lines[..3]), lines[..3]);
         assert_eq!(condensed(&lines[..4]).last().map(String::as_str), Some("and 1 more like this"));

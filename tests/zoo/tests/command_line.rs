@@ -230,7 +230,7 @@ fn one_run_is_told_with_what_has_to_go_wrong() {
         text.split_once("--tape '").and_then(|(_, rest)| rest.split_once('\'')).expect("a tape").0;
     let (code, again, _) = run(&["run", "--scenario", "lost-wake", "--tape", tape]);
     assert_eq!(code, Some(1), "{again}");
-    assert!(again.contains("deadlock: tasks wait"), "{again}");
+    assert!(again.contains("deadlock: tasks wait") && again.contains("\nfound in "), "{again}");
 }
 
 #[test]

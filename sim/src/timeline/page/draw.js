@@ -406,6 +406,20 @@ function drawHits() {
   pen.globalAlpha = 1;
 }
 
+/** A flag at the top of the lanes. */
+function drawFlag(text, x, colour) {
+  pen.fillStyle = colour;
+  pen.font = `600 11px ${FONT}`;
+  const width = pen.measureText(text).width + 14;
+  const isLeft = x + width > axis.left + axis.width;
+  const from = isLeft ? x - width + 1 : x - 1;
+  pen.beginPath();
+  pen.roundRect(from, rows.top - 16, width, 17, 3);
+  pen.fill();
+  pen.fillStyle = colours["--paper"];
+  pen.fillText(text, from + 7, rows.top - 4);
+}
+
 /** Where the run failed, and the choices that matter. */
 function drawStops() {
   const bottom = rows.top + rows.view;
@@ -418,14 +432,7 @@ function drawStops() {
     pen.moveTo(x, rows.top - 12);
     pen.lineTo(x, bottom);
     pen.stroke();
-    pen.font = `600 11px ${FONT}`;
-    const width = pen.measureText("fails here").width + 14;
-    const isLeft = x + width > axis.left + axis.width;
-    pen.beginPath();
-    pen.roundRect(isLeft ? x - width + 1 : x - 1, rows.top - 16, width, 17, 3);
-    pen.fill();
-    pen.fillStyle = colours["--paper"];
-    pen.fillText("fails here", (isLeft ? x - width + 1 : x - 1) + 7, rows.top - 4);
+    drawFlag("fails here", x, colours["--fault"]);
   }
   for (const { at, decisive } of heading.choices) {
     const x = xOfPlace(placeOfTime(at));
@@ -438,6 +445,10 @@ function drawStops() {
     pen.lineTo(x, bottom);
     pen.stroke();
     pen.setLineDash([]);
+    if (decisive) {
+      drawFlag("decided here", x, colours["--accent"]);
+      continue;
+    }
     pen.beginPath();
     pen.moveTo(x, rows.top - 13);
     pen.lineTo(x + 5, rows.top - 7);

@@ -305,7 +305,9 @@ function tellHeading() {
   const [headline, ...rest] = heading.failure.split("\n");
   byId("headline").textContent = headline;
   const told = rest.filter((line) => !line.startsWith("at ")).join("\n").trim();
-  const all = [told, rest.find((line) => line.startsWith("at ")), heading.replay && `replay: ${heading.replay}`].filter(Boolean).join("\n");
+  const choices = heading.choices.map(({ at, words, decisive }, place) => `  ${place + 1}. at ${at / 1e9} s, ${words}${decisive ? "  ◄ decisive" : ""}`);
+  const story = choices.length ? ["what has to go wrong for it:", ...choices].join("\n") : "";
+  const all = [told, rest.find((line) => line.startsWith("at ")), story, heading.replay && `replay: ${heading.replay}`].filter(Boolean).join("\n");
   const short = all.split("\n").map((line) => line.trim()).filter(Boolean).join(" · ");
   tellHeading.message = (isOpen) => { byId("message").textContent = isOpen ? all : short; };
   tellHeading.message(false);
