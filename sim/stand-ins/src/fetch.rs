@@ -18,7 +18,7 @@ const FIELDS_MAX: usize = 100;
 /// use mainspring_stand_ins::{Http, fetch};
 ///
 /// let world = World::new(7, WorldConfig::rough());
-/// let upstream = Http::new().serve(&world.host("upstream"), 80);
+/// let upstream = Http::new().answer("/", "here").serve(&world.host("upstream"), 80);
 /// let address = world.find("upstream").expect("it was made").address(80);
 /// world.host("client").run(async move {
 ///     assert_eq!(fetch(address, "/").await.expect("an answer").status(), 200);
