@@ -232,6 +232,8 @@ fn nothing_arrives_before_it_was_written() {
         stream.write_all(b"a").await.expect("it reads");
         spend(millis(10));
         stream.write_all(b"b").await.expect("it reads");
+        // A close would let it go at once.
+        sleep(Duration::from_secs(1)).await;
     });
     let address = server.address(80);
     client.run(async move {

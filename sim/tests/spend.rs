@@ -77,7 +77,7 @@ fn a_poll_beyond_its_budget_is_a_stall() {
 /// The time that a poll takes is its shard's own.
 #[test]
 fn others_go_on() {
-    let world = World::new(1, WorldConfig::calm());
+    let world = World::new(1, recorded());
     let seen: Rc<RefCell<Vec<(u64, u64)>>> = Rc::default();
     let slow = world.host("slow");
     slow.run(async {
@@ -98,6 +98,10 @@ fn others_go_on() {
     });
     world.run().unwrap();
     assert_eq!(*seen.borrow(), [(10, 10), (15, 15), (20, 20), (30, 30), (200, 200)]);
+    // What the slow one has told of before comes where it belongs.
+    let trace = world.trace();
+    assert!(trace.is_sorted_by_key(|line| line.split(' ').next().map(str::to_owned)), "by time");
+    assert!(trace.iter().any(|line| line.starts_with("0.105000000 slow spends")), "{trace:?}");
 }
 
 /// A host that is always ready and takes its time must not keep the network still.
