@@ -52,10 +52,6 @@ pub const MOVES_MAX: u32 = 3;
 /// actix allows 25,000 a worker; at a few KiB each this many take some 100 MiB.
 pub const CONNECTIONS_MAX: usize = 25_000;
 
-/// Connections that a server still takes when its drain begins, because they wait in the backlog
-/// already: as many as a backlog holds. Under a flood there is always one more.
-pub const BACKLOG_SWEEP_MAX: usize = 1024;
-
 /// The maxima of one connection.
 ///
 /// ```

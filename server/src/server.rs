@@ -8,27 +8,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures::future::{FutureExt, join, join_all};
-use mainspring_executor::driver::{Exhausted, ListenOptions};
+use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::os::OsDriver;
-use mainspring_executor::time::{sleep, timeout, yield_now};
+use mainspring_executor::time::{timeout, yield_now};
 use mainspring_executor::{CancelToken, Scope, Shard, always, buggify, reachable, sometimes};
 
 use crate::balance::{Balance, Seating};
 use crate::context::Context;
 use crate::exchange::Exchanges;
 use crate::house::House;
-use crate::limits::{BACKLOG_SWEEP_MAX, CONNECTIONS_MAX, Limits};
+use crate::limits::{CONNECTIONS_MAX, Limits};
 use crate::peers::Peers;
 use crate::telemetry::Stats;
 use crate::timeouts::Timeouts;
 use crate::{Handler, Shutdown, Telemetry};
-
-/// Pause before the next accept when the machine is out of sockets: some will be closed meanwhile.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
-/// Connections that a drain takes out of a backlog before others run.
-const SWEEP_BURST_MAX: usize = 64;
 
 /// What the end of a client's stream means while its request is being handled.
 ///
@@ -225,13 +219,12 @@ impl<H: Handler> Server<H> {
 
 /// Accepts connections until the drain begins, and then those that wait already.
 async fn accept(listener: TcpListener, house: &House, mut seating: Seating) {
-    let context = &house.context;
-    let mut draining = context.draining.cancelled();
-    while !context.draining.is_cancelled() {
-        let accepted = {
+    let mut draining = house.context.draining.cancelled();
+    while !house.context.draining.is_cancelled() {
+        let (stream, _peer) = {
             let next = async {
                 house.room(&seating).await;
-                listener.accept().await
+                listener.accept_patiently().await
             };
             let mut next = pin!(next.fuse());
             futures::select_biased! {
@@ -239,32 +232,12 @@ async fn accept(listener: TcpListener, house: &House, mut seating: Seating) {
                 () = (&mut draining).fuse() => break,
             }
         };
-        match accepted {
-            Ok((stream, _peer)) => take(stream, house, &mut seating).await,
-            Err(error) => pause_after(&error).await,
-        }
+        take(stream, house, &mut seating).await;
     }
-    sweep(&listener, house, &mut seating).await;
-}
-
-/// Takes what waits to be accepted when a drain begins, also what the shard was not told of yet: closing the listener, which
-/// comes next, resets what it holds.
-async fn sweep(listener: &TcpListener, house: &House, seating: &mut Seating) {
-    for swept in 1..=BACKLOG_SWEEP_MAX {
-        match listener.try_accept() {
-            Ok(Some((stream, _peer))) => {
-                reachable!("a drain takes what waits in the backlog");
-                take(stream, house, seating).await;
-            }
-            Ok(None) => return,
-            // What waits for sockets that the machine does not have cannot be taken: the drain does not wait with it.
-            Err(error) if Exhausted::is(&error) => return,
-            // That peer gave up.
-            Err(error) => tracing::debug!("accept failed: {error}"),
-        }
-        if swept % SWEEP_BURST_MAX == 0 {
-            yield_now().await;
-        }
+    let mut backlog = listener.sweep();
+    while let Some(stream) = backlog.next().await {
+        reachable!("a drain takes what waits in the backlog");
+        take(stream, house, &mut seating).await;
     }
 }
 
@@ -276,22 +249,6 @@ async fn take(stream: TcpStream, house: &House, seating: &mut Seating) {
     }
     if let Err(error) = house.place(stream, seating).await {
         tracing::warn!("a connection was lost on its way: {error}");
-    }
-}
-
-/// Lets the machine recover from an accept that failed.
-async fn pause_after(error: &io::Error) {
-    match error.kind() {
-        // That peer gave up; the next one is not concerned.
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {
-            reachable!("a client gives up before it is accepted");
-        }
-        _ => {
-            let out_of_sockets = Exhausted::is(error);
-            sometimes!(out_of_sockets, "accept finds no sockets left");
-            tracing::warn!(out_of_sockets, "accept failed, next try in 100 ms: {error}");
-            sleep(EXHAUSTED_PAUSE).await;
-        }
     }
 }
 

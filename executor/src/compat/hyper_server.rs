@@ -8,7 +8,6 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
-use std::io;
 use std::rc::Rc;
 
 use futures::{FutureExt, select_biased};
@@ -20,26 +19,15 @@ use hyper_util::service::TowerToHyperService;
 
 use super::{HyperIo, HyperTimer, OnThread};
 use crate::CancelToken;
-use crate::driver::Exhausted;
 use crate::net::{TcpListener, TcpStream};
 use crate::scope::{Scope, ScopeError};
 use crate::sync::{OwnedSemaphorePermit, Semaphore};
-use crate::time::{sleep, yield_now};
 
 /// Connections at a time, unless it is told otherwise; beyond, they wait in the backlog.
 const CONNECTIONS_MAX: usize = 10_000;
 
 /// What runs when it is told to end has so long, unless it is told otherwise.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Pause before the next accept when the machine is out of sockets: some will be closed meanwhile.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
-/// Connections that wait in the backlog at the end, and are served all the same. Those beyond are reset.
-const BACKLOG_SWEEP_MAX: usize = 1024;
-
-/// So many of them are taken before others run.
-const SWEEP_BURST_MAX: usize = 64;
 
 /// hyper's HTTP/1.1 server, the same on the operating system and in a simulated room. What it serves is a service of
 /// hyper; with the feature `tower` also one of that, such as a `Router` of axum, by `HyperServer::serve_tower`.
@@ -177,7 +165,10 @@ impl HyperServer {
                 (stream, place) = next => start(stream, Some(place)),
             }
         }
-        sweep(&listener, |stream| start(stream, None)).await;
+        let mut backlog = listener.sweep();
+        while let Some(stream) = backlog.next().await {
+            start(stream, None);
+        }
         drop(listener);
         let connections_cut = connections.drain_for(self.drain_timeout).await;
         connections.join().await?;
@@ -220,42 +211,7 @@ async fn accept(
     places: &Rc<Semaphore>,
 ) -> (TcpStream, OwnedSemaphorePermit) {
     let place = Rc::clone(places).acquire_owned().await.expect("nobody closes it");
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            Err(error) => pause_after(&error).await,
-        }
-    }
-}
-
-/// Lets the machine recover from an accept that failed.
-async fn pause_after(error: &io::Error) {
-    match error.kind() {
-        // That peer gave up; the next one is not concerned.
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {}
-        _ => {
-            tracing::warn!("accept failed, next try in 100 ms: {error}");
-            sleep(EXHAUSTED_PAUSE).await;
-        }
-    }
-}
-
-/// Takes what waits to be accepted, whether there is a place for it or not: closing the listener, which comes next, resets
-/// what it holds.
-async fn sweep(listener: &TcpListener, take: impl Fn(TcpStream)) {
-    for swept in 1..=BACKLOG_SWEEP_MAX {
-        match listener.try_accept() {
-            Ok(Some((stream, _))) => take(stream),
-            Ok(None) => return,
-            // What waits for sockets that the machine does not have cannot be taken.
-            Err(error) if Exhausted::is(&error) => return,
-            // That peer gave up.
-            Err(_) => {}
-        }
-        if swept % SWEEP_BURST_MAX == 0 {
-            yield_now().await;
-        }
-    }
+    (listener.accept_patiently().await.0, place)
 }
 
 /// Serves a connection to its end; when `closing` is cancelled, to the end of what was asked by then.

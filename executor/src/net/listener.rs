@@ -5,14 +5,19 @@ use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
 use core::panic::Location;
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 use std::io;
 use std::rc::Rc;
 
-use super::{DetachedListener, Socket, TcpStream};
-use crate::current;
-use crate::driver::{Address, ListenOptions, Ready, Token};
+use super::{DetachedListener, Socket, Sweep, TcpStream};
+use crate::driver::{Address, Exhausted, ListenOptions, Ready, Token};
 use crate::reactor::{Interest, Kind};
 use crate::shard::Core;
+use crate::time::sleep;
+use crate::{current, reachable, sometimes};
+
+/// Pause before the next accept when the machine is out of sockets: some will be closed meanwhile.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening TCP socket of the current shard. Dropping it closes it, and resets what waits in its backlog.
 pub struct TcpListener {
@@ -75,6 +80,29 @@ impl TcpListener {
         poll_fn(move |cx| self.poll_accept(cx, origin))
     }
 
+    /// Takes the next connection, however often that has to be tried: a peer that gave up before its turn is passed over, and where the
+    /// machine is out of sockets, or fails in another way, it waits for 100 ms and says so in the log. One waiter at a time, and
+    /// cancel-safe, as [`TcpListener::accept`].
+    #[track_caller]
+    pub fn accept_patiently(&self) -> impl Future<Output = (TcpStream, SocketAddr)> {
+        let origin = Location::caller();
+        async move {
+            loop {
+                match poll_fn(|cx| self.poll_accept(cx, origin)).await {
+                    Ok(accepted) => return accepted,
+                    Err(error) => pause_after(&error).await,
+                }
+            }
+        }
+    }
+
+    /// What waits in the backlog at the end, when no more are to be accepted: closing the listener, which comes next, resets it.
+    #[must_use]
+    #[track_caller]
+    pub fn sweep(&self) -> Sweep<'_> {
+        Sweep::of(self, Location::caller())
+    }
+
     /// Takes a connection that waits at this moment, though the shard may not have been told of it yet; `None` if none does.
     /// For whoever is about to close the listener: what waits then is reset.
     ///
@@ -82,7 +110,13 @@ impl TcpListener {
     /// Those of [`TcpListener::accept`].
     #[track_caller]
     pub fn try_accept(&self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
-        let origin = Location::caller();
+        self.try_accept_at(Location::caller())
+    }
+
+    pub(super) fn try_accept_at(
+        &self,
+        origin: &'static Location<'static>,
+    ) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         let accepted = self.socket.try_io(Interest::Read, |driver, token| driver.accept(token))?;
         Ok(accepted.map(|(token, peer)| self.taken(token, &peer, origin)))
     }
@@ -105,6 +139,22 @@ impl TcpListener {
     ) -> (TcpStream, SocketAddr) {
         let peer = peer.ip().expect("a TCP connection comes from an IP address");
         (TcpStream::connected(Rc::clone(&self.socket.core), token, peer, origin), peer)
+    }
+}
+
+/// Lets the machine recover from an accept that failed.
+async fn pause_after(error: &io::Error) {
+    match error.kind() {
+        // That peer gave up; the next one is not concerned.
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {
+            reachable!("a client gives up before it is accepted");
+        }
+        _ => {
+            let out_of_sockets = Exhausted::is(error);
+            sometimes!(out_of_sockets, "accept finds no sockets left");
+            tracing::warn!(out_of_sockets, "accept failed, next try in 100 ms: {error}");
+            sleep(EXHAUSTED_PAUSE).await;
+        }
     }
 }
 

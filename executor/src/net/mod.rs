@@ -8,6 +8,7 @@ mod detached;
 mod listener;
 mod socket;
 mod stream;
+mod sweep;
 mod udp;
 mod unix;
 
@@ -19,6 +20,7 @@ pub use detached::{DetachedListener, DetachedStream, DetachedUnixListener, Detac
 pub use listener::TcpListener;
 pub(crate) use socket::Socket;
 pub use stream::TcpStream;
+pub use sweep::Sweep;
 pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};
 
