@@ -42,6 +42,7 @@ mod calls;
 mod capture;
 mod choice;
 mod clock;
+mod condensed;
 mod config;
 mod coverage;
 mod detached;

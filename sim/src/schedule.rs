@@ -117,9 +117,8 @@ impl SimSchedule {
 
     /// Picks the next task, unless the poll before has spent time: then the next one begins when that has passed.
     fn begin(&mut self, ready: &ReadyTasks<'_>) -> Option<Begun> {
-        let is_turn = self.is_in_turn();
         let room = &mut *self.room.borrow_mut();
-        if room.is_ahead() && is_turn {
+        if room.is_ahead() && self.is_in_turn() {
             return None;
         }
         let position = match &mut self.order {
@@ -147,7 +146,7 @@ impl SimSchedule {
         if let Some(busy) = &mut room.busy {
             busy.note(self.shard, task, origin);
         }
-        let cost = match is_turn && room.has_poll_costs(self.shard) {
+        let cost = match room.has_poll_costs(self.shard) && self.is_in_turn() {
             true => room.poll_cost(self.shard, || PolledTask::new(ready, position)),
             false => Duration::ZERO,
         };

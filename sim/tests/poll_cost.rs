@@ -29,6 +29,14 @@ fn exactly(cost: Duration) -> RangeInclusive<Duration> {
     cost..=cost
 }
 
+/// A world with a machine of two shards.
+fn two_shards(config: WorldConfig) -> (World, Host, Host) {
+    let world = World::new(1, config);
+    let first = world.host("host");
+    let second = world.add_shard(&first);
+    (world, first, second)
+}
+
 /// Answers each byte of each connection with itself, in a task for each.
 async fn echo() {
     let any = ([0, 0, 0, 0], 80).into();
@@ -201,9 +209,7 @@ fn what_a_poll_sends_leaves_at_its_end() {
 #[test]
 fn what_others_are_given_comes_at_the_end_of_the_poll() {
     let job_duration = exactly(millis(3));
-    let world = World::new(1, WorldConfig { job_duration, ..WorldConfig::calm() });
-    let first = world.host("host");
-    let second = world.add_shard(&first);
+    let (world, first, second) = two_shards(WorldConfig { job_duration, ..WorldConfig::calm() });
     let (mut sender, mut receiver) = channel(1);
     first.run(async move {
         sleep(millis(1)).await;
@@ -250,9 +256,7 @@ fn nothing_arrives_before_it_was_written() {
 /// A shard that is to be woken later has its own timers meanwhile.
 #[test]
 fn timers_come_before_what_is_given_later() {
-    let world = World::new(1, WorldConfig::calm());
-    let first = world.host("host");
-    let second = world.add_shard(&first);
+    let (world, first, second) = two_shards(WorldConfig::calm());
     let (mut sender, mut receiver) = channel(1);
     first.run(async move {
         sleep(millis(1)).await;
@@ -270,9 +274,7 @@ fn timers_come_before_what_is_given_later() {
 /// A clock that a task changes while its shard is ahead is asked by others before that.
 #[test]
 fn a_drift_from_a_busy_shard_is_no_harm() {
-    let world = World::new(1, WorldConfig::calm());
-    let first = world.host("host");
-    let second = world.add_shard(&first);
+    let (world, first, second) = two_shards(WorldConfig::calm());
     let drifting = first.clone();
     first.run(async move {
         spend(millis(50));

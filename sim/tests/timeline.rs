@@ -230,18 +230,21 @@ fn waits_are_told_with_their_reason() {
     assert!(text.contains("; or a connection: listener opened at"), "{text}");
 }
 
+/// Keeps a lock for 5 ms, while a task that is called `locks` waits for it.
+async fn keep_a_lock() {
+    let lock = Rc::new(Mutex::new(()));
+    let held = lock.lock().await;
+    let other = Rc::clone(&lock);
+    let locks = spawn_named("locks", async move { drop(other.lock().await) });
+    sleep(Duration::from_millis(5)).await;
+    drop(held);
+    locks.await.expect("it has the lock");
+}
+
 #[test]
 fn who_woke_whom_is_its_cause() {
     let world = recorded(WorldConfig::calm());
-    world.host("host").run(async {
-        let lock = Rc::new(Mutex::new(()));
-        let held = lock.lock().await;
-        let other = Rc::clone(&lock);
-        let locks = spawn_named("locks", async move { drop(other.lock().await) });
-        sleep(Duration::from_millis(5)).await;
-        drop(held);
-        locks.await.expect("it has the lock");
-    });
+    world.host("host").run(keep_a_lock());
     world.run().expect("it ends well");
     let timeline = timeline(&world);
     let lane = timeline.lanes.iter().position(|lane| lane.name.starts_with("locks"));
@@ -490,15 +493,7 @@ fn a_poll_that_takes_time_is_as_long_as_that() {
     let world = recorded(WorldConfig::calm());
     let host = world.host("host");
     host.set_poll_cost(|_| Duration::from_micros(30)..=Duration::from_micros(30));
-    host.run(async {
-        let lock = Rc::new(Mutex::new(()));
-        let held = lock.lock().await;
-        let other = Rc::clone(&lock);
-        let locks = spawn_named("locks", async move { drop(other.lock().await) });
-        sleep(Duration::from_millis(5)).await;
-        drop(held);
-        locks.await.expect("it has the lock");
-    });
+    host.run(keep_a_lock());
     world.run().expect("it ends well");
     let timeline = timeline(&world);
     let spans = spans(&timeline, "locks");

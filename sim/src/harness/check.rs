@@ -1,22 +1,17 @@
 //! `check`: a scenario as a test of `cargo test`, which keeps the seeds that have failed.
 
-use core::any::type_name;
 use core::iter::once;
 use core::ops::{ControlFlow, Range};
 use core::panic::Location;
 use std::sync::Mutex;
 
 use super::regressions::Regressions;
+use super::test::Test;
+use super::variables::{REPLAY, SEEDS, variable};
 use super::{Run, Scenario, ScenarioFailure, Setup, conclude};
 use crate::bypass::is_guarded;
 use crate::quiet::quietly;
 use crate::{Order, Source, Tape, World, WorldConfig};
-
-/// How many seeds a test runs: a number in this variable goes before what the test says.
-const SEEDS: &str = "MAINSPRING_SEEDS";
-
-/// A seed, a tape or the name of a file with a tape in this variable is run alone, with all that happens.
-const REPLAY: &str = "MAINSPRING_REPLAY";
 
 /// Runs `body` with 100 seeds, each twice, in rooms that are like `config`: it fills an empty world with hosts and tasks, and may give a
 /// closure for what is to be looked at in the end. Each run has to go to its end, and to leave nothing behind: no task, no socket, no
@@ -232,39 +227,4 @@ fn source(text: &str) -> Source {
         panic!("{REPLAY} is {text:?}: expected is a seed, a tape, or a file with a tape: {error}")
     })
     .into()
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn thread_name() -> Option<String> {
-    std::thread::current().name().map(str::to_owned)
-}
-
-/// The test that asks.
-struct Test {
-    location: &'static Location<'static>,
-    /// Its path in its crate, as `cargo test` has it.
-    name: String,
-    type_name: &'static str,
-}
-
-impl Test {
-    /// That of a body which is a closure in the test's function.
-    fn of<B>(location: &'static Location<'static>) -> Self {
-        let type_name = type_name::<B>();
-        let path = type_name.split_once("::").map_or(type_name, |(_, path)| path);
-        let path = path.split("::{{closure}}").next().unwrap_or(path);
-        // `cargo test` names the thread of a test for it, where it has more than one.
-        let name = thread_name().filter(|name| name != "main").unwrap_or_else(|| path.to_owned());
-        Self { location, name, type_name }
-    }
-
-    /// What repeats a run of it.
-    fn repeats(&self, what: &str) -> String {
-        let package =
-            variable("CARGO_PKG_NAME").map_or(String::new(), |name| format!(" -p {name}"));
-        format!("{REPLAY}={what} cargo test{package} {} -- --exact --nocapture", self.name)
-    }
 }

@@ -41,6 +41,8 @@ mod scenario;
 mod story;
 mod sweep;
 mod sweeping;
+mod test;
+mod variables;
 mod view;
 mod viewing;
 

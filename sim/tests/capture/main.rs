@@ -307,6 +307,13 @@ fn a_segment_that_is_overtaken_leaves_once_more() {
     }
 }
 
+/// The first connection to [`PORT`].
+async fn taken() -> TcpStream {
+    let any = ([0, 0, 0, 0], PORT).into();
+    let listener = TcpListener::bind(any, ListenOptions::default()).expect("a free port");
+    listener.accept().await.expect("somebody comes").0
+}
+
 /// Where small segments wait, acknowledgements go with the answers.
 #[test]
 fn an_answer_carries_the_acknowledgement_that_waited_for_it() {
@@ -314,9 +321,7 @@ fn an_answer_carries_the_acknowledgement_that_waited_for_it() {
     let (server, client) = (world.host("server"), world.host("client"));
     let address = server.address(PORT);
     server.run(async {
-        let any = ([0, 0, 0, 0], PORT).into();
-        let listener = TcpListener::bind(any, ListenOptions::default()).expect("a free port");
-        let (mut stream, _) = listener.accept().await.expect("somebody comes");
+        let mut stream = taken().await;
         while stream.read(&mut [0]).await.expect("it ends in order") > 0 {
             stream.write_all(b"y").await.expect("it reads");
         }
@@ -421,9 +426,7 @@ fn keep_alive_probes_and_their_answers_are_in_a_capture() {
     let (server, client) = (world.host("server"), world.host("client"));
     let address = server.address(PORT);
     server.run(async {
-        let any = ([0, 0, 0, 0], PORT).into();
-        let listener = TcpListener::bind(any, ListenOptions::default()).expect("a free port");
-        let (mut stream, _) = listener.accept().await.expect("somebody comes");
+        let mut stream = taken().await;
         assert_eq!(stream.fill().await.expect("it ends in order"), 0);
     });
     client.run(async move {

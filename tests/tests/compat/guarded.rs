@@ -8,13 +8,10 @@ use core::task::{Context, Poll};
 use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use futures_rustls::{TlsAcceptor, TlsConnector};
+use futures_rustls::pki_types::ServerName;
 use mainspring_executor::compat::FuturesIo;
 use mainspring_executor::driver::ListenOptions;
 use mainspring_executor::net::{TcpListener, TcpStream};
@@ -22,8 +19,8 @@ use mainspring_sim::bypass::{Bypass, alone};
 use mainspring_sim::{World, WorldConfig};
 use mainspring_stand_ins::Postgres;
 use mainspring_tests::scenarios::ALL;
-use rcgen::KeyPair;
 
+use super::certified::certified_ends;
 use super::worlds::{Client, Server, simulate, stand_in};
 use super::{http1, http2, postgres, tls};
 
@@ -133,25 +130,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
     }
 }
 
-/// Both ends as anybody sets them up, with a new certificate; its ECDSA signatures are of different lengths.
-fn ends() -> (TlsAcceptor, TlsConnector) {
-    let key = KeyPair::generate().expect("ring makes such keys");
-    let params = rcgen::CertificateParams::new(["server.example".to_owned()]).expect("a name");
-    let certificate: CertificateDer<'static> =
-        params.self_signed(&key).expect("a certificate").der().clone();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).expect("a certificate");
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let server = ServerConfig::builder().with_no_client_auth();
-    let server = server.with_single_cert(vec![certificate], key).expect("its key");
-    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    (Arc::new(server).into(), Arc::new(client).into())
-}
-
 /// All bytes of one connection, with the hash of the run.
 fn tls_bytes(seed: u64) -> (Vec<u8>, u64) {
     alone(seed, || {
-        let (acceptor, connector) = ends();
+        let (acceptor, connector) = certified_ends("server.example");
         let world = World::new(seed, WorldConfig::rough());
         let (server, client) = (world.host("server"), world.host("client"));
         server.run(async move {

@@ -9,6 +9,8 @@
 //! of it.
 
 mod adapters;
+#[path = "../guests/certified.rs"]
+mod certified;
 mod cluster;
 mod conversation;
 mod guarded;

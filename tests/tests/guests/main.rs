@@ -7,6 +7,7 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 
 mod axum_shop;
+mod certified;
 mod client;
 mod hyper_pair;
 mod postgres_user;

@@ -8,12 +8,10 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use futures_rustls::client::TlsStream;
-use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use futures_rustls::pki_types::ServerName;
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use mainspring_executor::CancelToken;
 use mainspring_executor::compat::FuturesIo;
@@ -22,8 +20,8 @@ use mainspring_executor::net::{TcpListener, TcpStream};
 use mainspring_executor::time::{sleep, timeout};
 use mainspring_sim::{Host, World};
 use mainspring_tests::compat::accept_each;
-use rcgen::{CertificateParams, KeyPair};
 
+use super::certified::certified_ends;
 use super::room::{Verdict, holds, is_found};
 
 /// Whom the certificate is for.
@@ -43,21 +41,6 @@ enum Bug {
     Truncation,
     /// It waits for a client for as long as that takes.
     Patience,
-}
-
-/// Both ends' settings, with a new certificate.
-fn ends() -> (TlsAcceptor, TlsConnector) {
-    let key = KeyPair::generate().expect("ring makes such keys");
-    let params = CertificateParams::new([NAME.to_owned()]).expect("a name");
-    let certificate = params.self_signed(&key).expect("a certificate");
-    let certificate: CertificateDer<'static> = certificate.der().clone();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).expect("a certificate");
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let server = ServerConfig::builder().with_no_client_auth();
-    let server = server.with_single_cert(vec![certificate], key).expect("its key");
-    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    (Arc::new(server).into(), Arc::new(client).into())
 }
 
 /// Takes an upload to its end, and says how long it was. Its first byte is its number; whole ones are kept.
@@ -168,7 +151,7 @@ async fn uploads(
 }
 
 fn room(world: &World, bug: Bug) -> Verdict {
-    let (acceptor, connector) = ends();
+    let (acceptor, connector) = certified_ends(NAME);
     let (whole, sent) = (Rc::<RefCell<BTreeSet<u8>>>::default(), Rc::<RefCell<_>>::default());
     let (server, stop, left) = (world.host("server"), CancelToken::new(), Rc::new(Cell::new(3)));
     let own = server.address(443);
